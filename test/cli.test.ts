@@ -495,6 +495,22 @@ test("print shows what runs over a grid cache", async () => {
   expect((await run("print", "program", ...rows)).out).toContain("cache.positions:i32[500,2]@cache+");
 });
 
+test.each([
+  ["encode", image],
+  ["encode", "-"],
+  ["verify", "--reference", CASES],
+  ["print", "graph"],
+])("Ctrl-C while %s loads the model ends it with 130 and one line", async (...args) => {
+  const io = createFakeIo();
+  const { onInterrupt } = io;
+  io.onInterrupt = (stop) => {
+    setImmediate(io.interrupt);
+    return onInterrupt(stop);
+  };
+  expect(await main([...args, "--model", TINY, "--backend", "cpu"], io)).toBe(130);
+  expect(io.err).toBe("\ninterrupted\n");
+});
+
 test("doctor says what is chosen, and what decodes", async () => {
   const { code, out } = await run("doctor");
   expect(code).toBe(0);

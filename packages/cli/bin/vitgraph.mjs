@@ -8,5 +8,8 @@ if (!existsSync(cli)) {
   process.exit(1);
 }
 const { main } = await import(cli.href);
+const code = await main(process.argv.slice(2));
 // A write to stdout that failed sets it, too.
-process.exitCode = (await main(process.argv.slice(2))) || process.exitCode;
+process.exitCode = code || process.exitCode;
+// The work of an interrupted command may be under way. The exit waits for what was printed.
+if (code === 130) process.stdout.write("", () => process.exit());

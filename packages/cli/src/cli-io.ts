@@ -14,8 +14,8 @@ export interface CliIo {
   /** Columns of stderr's terminal; undefined if stderr is a file or a pipe. */
   readonly terminalColumns: number | undefined;
   /**
-   * Until it is disposed, the first Ctrl-C (or SIGTERM) calls `stop` instead of ending the process. The second one ends
-   * it.
+   * Until it is disposed, the next Ctrl-C (or SIGTERM) calls `stop`, once. The one after it calls the function that was
+   * registered before; `main` registers the first, which ends the command at once.
    */
   onInterrupt(stop: () => void): Disposable;
   /** Exit code, set by a command that completed but found a problem (a failed check); 0 otherwise. */

@@ -7,6 +7,7 @@ import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
 import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { blockUnusedLoaders } from "@vitgraph/core";
 import { nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
+import { raceAbort } from "@vitgraph/scheduler";
 import { Command, CommanderError, Help } from "commander";
 import { type CliIo, INTERRUPTED, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
@@ -48,7 +49,8 @@ const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
 
 /**
  * Runs `vitgraph ARGS…` and returns the exit code: 0 for success, 1 if the input or the result is wrong, 2 if the
- * command line is wrong, including its compilation config, 130 if it was interrupted.
+ * command line is wrong, including its compilation config, 130 if it was interrupted. After 130 the command's work
+ * may still be under way: end the process.
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
   // Only for the process's main program: a caller with its own streams may use sharp for other formats.
@@ -84,9 +86,8 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     refuseRepeatedAndEmpty(program);
     // Completions are printed to the console, not to `io`.
     (await import("@bomb.sh/tab/commander")).default(program);
-    await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
-      from: "user",
-    });
+    const parsed = isConfigured ? [name, ...serving.rest] : args;
+    await untilInterrupted(() => program.parseAsync(parsed, { from: "user" }), io);
     return io.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -98,6 +99,15 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     printError(io, messageOf(error));
     return VitgraphError.is(error) && error.code === "VG_CONFIG_INVALID" ? 2 : 1;
   }
+}
+
+/** Runs a command. An interrupt that the command does not handle itself ends the wait for it. @throws VG_ABORTED */
+async function untilInterrupted(command: () => Promise<unknown>, io: CliIo): Promise<void> {
+  const controller = new AbortController();
+  using _ = io.onInterrupt(() =>
+    controller.abort(new VitgraphError("VG_ABORTED", "the command was interrupted")),
+  );
+  await raceAbort(command(), controller.signal);
 }
 
 function readServeArguments(args: readonly string[]): ServeArguments {

@@ -142,7 +142,7 @@ test("bytes that are not those that the hub lists are refused, and not kept", as
   vi.spyOn(lists, "get").mockImplementation((name) =>
     name === "model.safetensors" ? wrong : Map.prototype.get.call(lists, name),
   );
-  await expect(downloadModel(ID, io)).rejects.toThrow("model.safetensors came damaged from the hub");
+  await expect(downloadModel(ID, io)).rejects.toThrow("model.safetensors was damaged in the download");
   expect(await readdir(snapshot())).toEqual(["config.json"]);
 });
 

@@ -163,8 +163,8 @@ async function fetchFile(
   await pipeline(bytes, counted, createWriteStream(part, { flags: start === 0 ? "w" : "a" }));
   if ((await sizeOf(part)) !== size || (lfs !== undefined && (await sha256Of(part)) !== lfs.oid)) {
     await rm(part, { force: true });
-    throw new VitgraphError("VG_FILE_UNREADABLE", `${path} came damaged from the hub`, {
-      remedy: "try again; behind a proxy, check that it leaves downloads as they are",
+    throw new VitgraphError("VG_FILE_UNREADABLE", `${path} was damaged in the download`, {
+      remedy: "try again; behind a proxy, check that it does not change downloads",
     });
   }
   await rename(part, target);

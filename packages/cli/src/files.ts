@@ -94,7 +94,7 @@ export async function checkLlm(path: string): Promise<void> {
   try {
     await access(path, constants.R_OK);
   } catch (cause) {
-    throw unreadable(path, cause, "give a GGUF file with --llm; `vitgraph gguf` makes one of a checkpoint");
+    throw unreadable(path, cause, "give a GGUF file with --llm; `vitgraph gguf` makes one from a checkpoint");
   }
 }
 

@@ -110,6 +110,20 @@ describe("a terminal", () => {
   });
 });
 
+test("an interrupt calls the last function that is registered, and each once", () => {
+  const { host, send, listenerCount } = fakeProcess();
+  const io = createProcessIo(host);
+  const called: string[] = [];
+  using _outer = io.onInterrupt(() => called.push("outer"));
+  {
+    using _disposed = io.onInterrupt(() => called.push("disposed"));
+  }
+  using _inner = io.onInterrupt(() => called.push("inner"));
+  for (const _ of [1, 2, 3]) send("SIGINT");
+  expect(called).toEqual(["inner", "outer"]);
+  expect(listenerCount()).toBe(0);
+});
+
 test("an interrupt is the command's until it is disposed, and once only", () => {
   const { host, send, listenerCount } = fakeProcess();
   const io = createProcessIo(host);

@@ -23,6 +23,18 @@ type OutputStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 
 export function createProcessIo(host: ProcessLike = process): CliIo {
+  /** The last one is called first. */
+  const stops: (() => void)[] = [];
+  const interrupt = () => {
+    const stop = stops.at(-1);
+    remove(stop);
+    stop?.();
+  };
+  const remove = (stop: (() => void) | undefined) => {
+    if (stop === undefined || !stops.includes(stop)) return;
+    stops.splice(stops.indexOf(stop), 1);
+    if (stops.length === 0) for (const signal of SIGNALS) host.off(signal, interrupt);
+  };
   // Write errors arrive as events, possibly after the command has returned its exit code.
   const fail = () => {
     host.exitCode = 1;
@@ -39,15 +51,11 @@ export function createProcessIo(host: ProcessLike = process): CliIo {
     style: (color, text, stream = "stderr") => styleText(color, text, { stream: host[stream] }),
     terminalColumns: host.stderr.isTTY === true ? (host.stderr.columns ?? 80) : undefined,
     onInterrupt(stop) {
-      const release = () => {
-        for (const signal of SIGNALS) host.off(signal, interrupt);
-      };
-      const interrupt = () => {
-        release();
-        stop();
-      };
-      for (const signal of SIGNALS) host.on(signal, interrupt);
-      return { [Symbol.dispose]: release };
+      if (stops.length === 0) for (const signal of SIGNALS) host.on(signal, interrupt);
+      // A new function each time, so that one function can be registered twice.
+      const entry = () => stop();
+      stops.push(entry);
+      return { [Symbol.dispose]: () => remove(entry) };
     },
     exitCode: 0,
   };

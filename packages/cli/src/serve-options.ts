@@ -3,7 +3,7 @@
  * command uses `mm-processor-kwargs`, or none of them.
  */
 import type { ServeArguments } from "@vitgraph/config";
-import { listed, shorten, VitgraphError } from "@vitgraph/errors";
+import { isRecord, listed, shorten, VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "./cli-io.js";
 
 const KWARGS = "mm-processor-kwargs";
@@ -14,9 +14,9 @@ export function mmProcessorKwargs(
   given: Readonly<Record<string, unknown>> = {},
 ): Readonly<Record<string, unknown>> {
   const fromFile = Object.entries(fileOptions).find(([name]) => optionName(name) === KWARGS)?.[1] ?? {};
-  if (typeof fromFile !== "object" || Array.isArray(fromFile)) {
+  if (!isRecord(fromFile)) {
     throw new VitgraphError("VG_CONFIG_INVALID", `${KWARGS} of the config file is not a map of settings`, {
-      remedy: "write them one below the other, such as max_pixels: 1003520",
+      remedy: "write one setting per line, such as max_pixels: 1003520",
     });
   }
   return { ...fromFile, ...given, ...dotted[KWARGS] };

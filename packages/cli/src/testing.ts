@@ -10,7 +10,7 @@ export interface FakeIo extends CliIo {
   readonly out: string;
   /** Everything written to stderr. */
   readonly err: string;
-  /** Simulates Ctrl-C: calls the function that the command registered with `onInterrupt`. */
+  /** Simulates Ctrl-C: calls the function that was last registered with `onInterrupt`. */
   interrupt(): void;
 }
 
@@ -23,7 +23,7 @@ export interface FakeIoOptions {
 
 /** A terminal for tests of commands: `main(["doctor"], createFakeIo())`. */
 export function createFakeIo({ stdin = "", terminalColumns }: FakeIoOptions = {}): FakeIo {
-  let onInterrupt: (() => void) | undefined;
+  const stops: (() => void)[] = [];
   const io = {
     out: "",
     err: "",
@@ -37,16 +37,16 @@ export function createFakeIo({ stdin = "", terminalColumns }: FakeIoOptions = {}
     style: (_color: string, text: string) => text,
     terminalColumns,
     onInterrupt(stop: () => void) {
-      onInterrupt = stop;
+      const entry = () => stop();
+      stops.push(entry);
       return {
         [Symbol.dispose]() {
-          onInterrupt = undefined;
+          if (stops.includes(entry)) stops.splice(stops.indexOf(entry), 1);
         },
       };
     },
     interrupt() {
-      onInterrupt?.();
-      onInterrupt = undefined;
+      stops.pop()?.();
     },
     exitCode: 0,
   };

@@ -3,7 +3,7 @@
  * defaults. Reports all problems, not only the first.
  */
 
-import { describe, nearestKey, shorten } from "@vitgraph/errors";
+import { describe, isRecord, nearestKey, shorten } from "@vitgraph/errors";
 import { coerce } from "./coerce.js";
 import { damageOf } from "./damage.js";
 import { type ConfigFix, fixOf, type Repair, remove, rename, set } from "./fix.js";
@@ -22,7 +22,7 @@ import {
   typesOf,
   writableKeys,
 } from "./schema.js";
-import { bareObject, isRecord, plain, show, valueAt } from "./value.js";
+import { bareObject, plain, show, valueAt } from "./value.js";
 
 export interface Checked {
   /** Complete; valid only if there are no problems. */

@@ -5,11 +5,12 @@
  * Lists are values, not containers: a later list replaces an earlier one. The exceptions are vLLM's: `key+` appends,
  * and two dotted arguments that give lists for one key give one list.
  */
+import { isRecord } from "@vitgraph/errors";
 import type { ConfigDocument } from "./document.js";
 import type { ConfigChange, TextEdit } from "./fix.js";
 import { fromPointer, parentPointer, pointerTo } from "./pointer.js";
 import type { Place } from "./problem.js";
-import { bareCopy, bareObject, isRecord, valueAt } from "./value.js";
+import { bareCopy, bareObject, valueAt } from "./value.js";
 
 /** Origin of a layer. A key that two layers of one rank give is worth a warning; of different ranks, it is not. */
 export type LayerRank = "file" | "argument" | "input";

@@ -1,5 +1,5 @@
 /** The one entry point for untrusted configs: text, objects, files and arguments become a validated config. */
-import { describe, shorten } from "@vitgraph/errors";
+import { describe, isRecord, shorten } from "@vitgraph/errors";
 import { excessOf } from "./bounds.js";
 import { check } from "./check.js";
 import { coerce } from "./coerce.js";
@@ -20,7 +20,7 @@ import {
   ProblemList,
 } from "./problem.js";
 import { compilationConfigSchema } from "./schema.js";
-import { bareObject, isRecord, show } from "./value.js";
+import { bareObject, show } from "./value.js";
 
 /** Origin of a value of a resolved config. */
 export type ConfigOrigin =

@@ -1,9 +1,6 @@
 /** JSON values in JavaScript. */
+import { isRecord } from "@vitgraph/errors";
 import { fromPointer } from "./pointer.js";
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 /** The value that a pointer names, or undefined. */
 export function valueAt(value: unknown, pointer: string): unknown {

@@ -127,6 +127,21 @@ test("process.exit in the middle of a run ends the process quietly", () => {
   });
 });
 
+test("process.exit ends the process quietly while other threads run programs too", () => {
+  const worker = `
+    const addon = require(${JSON.stringify(addonPath)});
+    const words = new Uint32Array([${words}]);
+    ${QUEUE_RUNS}
+    runs[0].then(() => require("node:worker_threads").parentPort.postMessage("running"));`;
+  const script = `
+    const { Worker } = require("node:worker_threads");
+    const workers = Array.from({ length: 3 }, () => new Worker(${JSON.stringify(worker)}, { eval: true }));
+    const running = workers.map((worker) => new Promise((resolve) => worker.once("message", resolve)));
+    ${QUEUE_RUNS}
+    Promise.all([runs[0], ...running]).then(() => { console.log("exit"); process.exit(0); });`;
+  expect(inProcess(script)).toEqual({ ...clean, stdout: "exit\n" });
+});
+
 test("an exception in the middle of a run is the one that is reported", () => {
   const { status, signal, stderr } = inProcess(
     `${QUEUE_RUNS} runs[0].then(() => { throw new Error("the user's own"); });`,

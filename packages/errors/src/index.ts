@@ -5,13 +5,17 @@
  * are the same facts as data, so that no caller has to parse the text. Identity is by symbol, not by `instanceof`: two
  * copies of this package in one process recognise each other's errors.
  *
+ * Every package imports this one, so the small functions that its checks and messages share stand here too.
+ *
  * @module @vitgraph/errors
  */
 
 import { describe, listed } from "./describe.js";
+import { isRecord } from "./is-record.js";
 import { nearestKey } from "./nearest-key.js";
 
 export { describe, LONGEST_PATH, listed, shorten } from "./describe.js";
+export { isRecord } from "./is-record.js";
 export { editDistance, nearestKey } from "./nearest-key.js";
 export { type JsonOutline, JsonScanner, scanJson } from "./scan-json.js";
 
@@ -145,7 +149,7 @@ export function checkOptions(
   options: unknown,
   known: readonly string[],
 ): asserts options is object {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+  if (!isRecord(options)) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `the options of ${owner} are ${describe(options)}`, {
       remedy: "pass an object",
     });

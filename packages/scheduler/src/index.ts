@@ -30,7 +30,7 @@ export {
   type Packable,
   partsOf,
 } from "./items.js";
-export { onAbort } from "./on-abort.js";
+export { onAbort, raceAbort } from "./on-abort.js";
 export { createCostPacker, packByCost } from "./pack-by-cost.js";
 export { packFirstFitDecreasing } from "./pack-first-fit.js";
 export { packGreedyAscending } from "./pack-greedy.js";

@@ -16,6 +16,7 @@ import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 import { completeConfig, type LintFacts, parseCompilationConfig } from "@vitgraph/config";
+import { isRecord } from "@vitgraph/errors";
 import { applyEdits, modify } from "jsonc-parser";
 import { lintConfig, type PlacedFinding } from "./config-lint.js";
 
@@ -157,8 +158,7 @@ export function shortestText(config: Readonly<Record<string, unknown>>): string 
 
 function isObject(text: string): boolean {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value);
+    return isRecord(JSON.parse(text));
   } catch {
     return false;
   }
@@ -168,7 +168,7 @@ function complete({ state, pos, explicit }: CompletionContext): CompletionResult
   const found = completeConfig(state.doc.toString(), pos);
   if (found === undefined) return null;
   const { from, to, options } = found;
-  // On its own the list opens where something has been typed.
+  // Unless the user asks for the list, it opens only where something has been typed.
   if (!explicit && from === pos) return null;
   // Inside quotes the quotes are part of what is typed.
   const isQuoted = state.sliceDoc(from, from + 1) === '"';

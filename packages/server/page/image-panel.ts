@@ -163,7 +163,7 @@ export class ImagePanel {
     `;
   }
 
-  /** One cell a token, if the tokens lie as squares of patches. */
+  /** One cell per token, if the tokens lie as squares of patches. */
   #grid(): TemplateResult | typeof nothing {
     if (this.#encoded === undefined) return nothing;
     const { grid, tokens } = this.#encoded;

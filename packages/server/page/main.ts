@@ -6,7 +6,7 @@ import { LivePanel } from "./live-panel.js";
 import type { PlanPanel } from "./plan-panel.js";
 import { type PageState, ServerApi } from "./server-api.js";
 
-/** Before the page asks again for a stream that broke off. */
+/** Delay before a stream that broke off is requested again. */
 const RETRY_MS = 1000;
 
 const api = new ServerApi((isWrong) => askKey(element("key-dialog") as HTMLDialogElement, isWrong));

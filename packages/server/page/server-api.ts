@@ -50,7 +50,7 @@ export class ServerApi {
       yield JSON.parse(data) as LiveMessage;
   }
 
-  /** The embedding itself is not read: its header tells its shape. @throws ServerError */
+  /** The embedding itself is not read: its headers have its shape. @throws ServerError */
   async encode(image: Blob, signal: AbortSignal): Promise<EncodedImage> {
     const form = new FormData();
     form.set("image", image);
@@ -91,7 +91,7 @@ export class ServerApi {
     }
   }
 
-  /** A request with the key; asks for one where the server wants it. */
+  /** Sends a request with the key, and asks the user for one if the server needs it. */
   async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
     for (;;) {
       const key = this.#key;
@@ -103,7 +103,7 @@ export class ServerApi {
       });
       if (response.ok) return response;
       if (response.status !== 401) throw new ServerError(response.status, await errorMessage(response));
-      // One question for all requests that wait; one that was sent before the answer tries again with it.
+      // All waiting requests share one question. A request that was sent before the answer is sent again with the new key.
       if (key === this.#key) this.#asking ??= this.#requestKey(key !== undefined);
       await this.#asking;
     }

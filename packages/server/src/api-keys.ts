@@ -10,8 +10,8 @@ export class ApiKeys {
   }
 
   /**
-   * The key's number, from 0: its name in logs. Every key is compared, in constant time, by its digest, so that time tells
-   * neither which key is near nor how long it is. Undefined if the server has no keys.
+   * The key's number, from 0: its name in logs. Every key's digest is compared in constant time, so that response times
+   * reveal neither a partial match nor a key's length. Undefined if the server has no keys.
    * @throws VG_API_KEY_INVALID
    */
   check(authorization: string | undefined): number | undefined {

@@ -1,4 +1,5 @@
 /** Converts a chat request from OpenAI's format to the chat engine's: reads images and videos, renames options. */
+import { isRecord } from "@vitgraph/errors";
 import type { ChatMessage, ChatPart, ChatRequest } from "./chat-engine.js";
 import { ParamError, StatusError } from "./http-errors.js";
 import { type MediaPolicy, readMedia } from "./media/read-media.js";
@@ -61,8 +62,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
 
 /** Runs before the schema, which would call them unknown. @throws ParamError */
 export function refuseUnsupported(body: unknown): void {
-  // A string has as many keys as characters.
-  if (typeof body !== "object" || body === null) return;
+  if (!isRecord(body)) return;
   for (const [name, remedy] of Object.entries(UNSUPPORTED))
     if (Object.hasOwn(body, name)) throw unsupported(name, `${name} is not supported`, remedy);
 }

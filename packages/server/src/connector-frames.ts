@@ -3,7 +3,7 @@
  * `payload` says. Both lengths are limited, so that a faulty peer cannot exhaust this process's memory.
  */
 import type { Socket } from "node:net";
-import { describe, shorten, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, shorten, VitgraphError } from "@vitgraph/errors";
 
 const MAX_JSON_BYTES = 65_536;
 /** Float32 pixel values of a full batch, 65 536 patches of 3 · 2 · 16 · 16, take 384 MiB. */
@@ -71,7 +71,7 @@ function byteReader(socket: Socket): (bytes: number) => Promise<Buffer | undefin
 function parse(json: Buffer): ConnectorMessage {
   try {
     const message: unknown = JSON.parse(json.toString("utf8"));
-    if (typeof message === "object" && message !== null) return message;
+    if (isRecord(message)) return message;
   } catch {
     // Below.
   }

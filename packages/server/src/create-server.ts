@@ -78,7 +78,7 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
       const { memory, turn } = requestState(request);
       const sizeBytes = textBytes(body);
       memory.take(sizeBytes - body.length);
-      // Beside the body, until it is parsed: its text in parts, and the strings that are put together of them.
+      // Until the body is parsed, its text in parts and the strings that are joined from them take memory too.
       using _ = memory.take(sizeBytes + body.length);
       return await parseJson(body, turn);
     },

@@ -26,7 +26,7 @@ import { checkGridModel } from "./grid-models.js";
 
 /** The directory that is shared with vLLM, and its limits. */
 export interface EcStorageOptions {
-  /** `shared_storage_path` of vLLM's `ec_connector_extra_config`. Made if it does not exist. */
+  /** `shared_storage_path` of vLLM's `ec_connector_extra_config`. Created if it does not exist. */
   readonly path: string;
   /** The engine's `identity`: a file of another model or of other settings is replaced. */
   readonly identity: string;
@@ -56,7 +56,7 @@ export const YOUNG_MS = 10 * 60_000;
 /** Above this size the least recently used files are removed: 16 GiB. */
 export const DEFAULT_MAX_BYTES = 16 * 2 ** 30;
 /** Files unused for this long are removed: one hour. */
-export const DEFAULT_MAX_AGE_MS = 60 * 60_000;
+const DEFAULT_MAX_AGE_MS = 60 * 60_000;
 
 /** Names that vLLM's `ECExampleConnector` expects. */
 const FILE = "encoder_cache.safetensors";

@@ -13,7 +13,7 @@ export type OutputFormat =
   | { readonly type: typeof JSON_TYPE | TensorType }
   | { readonly type: typeof PARTS_TYPE; readonly part: TensorType };
 
-/** Entries of an Accept header that are read; a longer list is not from a usual client. */
+/** Entries of an Accept header that are read; usual clients send fewer. */
 const MAX_ACCEPTED = 20;
 
 /** The first type of an Accept header that the server has; preferences (`q`) are not weighed. @throws StatusError 406 */
@@ -41,13 +41,13 @@ export function outputFormat(accept = "*/*"): OutputFormat {
   }
   throw new StatusError(
     406,
-    "the Accept header names no form that embeddings come in",
+    "the Accept header has no type in which embeddings are sent",
     `use ${JSON_TYPE}, ${NPY_TYPE}, ${SAFETENSORS_TYPE}, or ${PARTS_TYPE}; type=${NPY_TYPE}`,
   );
 }
 
 /**
- * A safetensors file in pieces, which share the embeddings' memory: one tensor an image, in the engine's dtype, named by its
+ * A safetensors file in pieces, which share the embeddings' memory: one tensor per image, in the engine's dtype, named by its
  * index: "0".
  */
 export function tensorPieces(embeddings: ReadonlyMap<number, Embedding>): readonly Uint8Array[] {

@@ -52,7 +52,7 @@ function sourceOf(image: ImageInput): string {
   return given;
 }
 
-/** A limit of @fastify/multipart, and a body that is no form. */
+/** @fastify/multipart's statuses for a limit and for a body that is not a form. */
 const FORM_STATUS: readonly unknown[] = [413, 415];
 
 /**
@@ -68,7 +68,7 @@ export async function readFormImages(
   } catch (cause) {
     if (VitgraphError.is(cause) || FORM_STATUS.includes((cause as { statusCode?: unknown }).statusCode))
       throw cause;
-    // The parser's own errors are plain: no boundary, no end, a header that is none.
+    // The parser throws plain errors for a missing boundary, a missing end and a malformed header.
     throw new StatusError(
       400,
       "the form is not valid multipart/form-data",

@@ -241,7 +241,8 @@ test("images become image_embeds parts, one an image, and all other bytes stay",
   }
 });
 
-test("with shared storage vLLM gets the key and the grid, and finds the rows", async () => {
+test("with shared storage vLLM gets the key and the grid, and finds the rows; an image is encoded once", async () => {
+  const encode = vi.spyOn(opened.engine, "encode");
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   const { identity, model } = opened.engine;
   const storage = new EcStorage({ path: directory, identity, vision: model.vision });
@@ -264,6 +265,8 @@ test("with shared storage vLLM gets the key and the grid, and finds the rows", a
   expect(upstream.requests.map(({ body }) => body.toString())).toEqual([expected, expected]);
   expect((await readdir(directory)).sort()).toEqual([key, "u-1"].sort());
   expect((await readEcFile(directory, key)).shape).toEqual([8, 16]);
+  expect(encode.mock.calls.flatMap(([items]) => items)).toHaveLength(2);
+  encode.mockRestore();
   await rm(directory, { recursive: true });
 });
 
@@ -459,7 +462,7 @@ test("a WebSocket handshake is refused with a remedy; another upgrade is an ordi
   for (const protocol of ["websocket", "h2c, WebSocket/13"]) {
     const refused = await sendRaw(Number(port), handshake(protocol));
     expect(refused).toMatch(/^HTTP\/1\.1 501 /);
-    expect(refused).toContain("the gateway passes no WebSockets: connect to vLLM's own address");
+    expect(refused).toContain("the gateway does not forward WebSockets: connect to vLLM's own address");
   }
   expect(upstream.requests).toEqual([]);
   // Java's client asks for HTTP/2 so.

@@ -90,7 +90,7 @@ export function registerInstance(options: InstanceRegistrationOptions): AsyncDis
     async [Symbol.asyncDispose]() {
       ended.abort();
       await loop;
-      // An instance that is not on the list is no error of the proxy.
+      // The proxy also accepts the removal of an instance that it does not list.
       const reason = await call("DELETE").then(() => undefined, reasonOf);
       if (reason !== undefined)
         logger?.warn({ proxy: proxy.origin, instance, reason }, "the proxy still lists this instance");

@@ -7,7 +7,7 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 
-/** The memory of one request. Releasing twice is releasing once. */
+/** The memory of one request. A second release has no effect. */
 export interface MemoryLease {
   /**
    * @returns gives these bytes back before the request ends, if it is disposed
@@ -18,7 +18,7 @@ export interface MemoryLease {
   release(): void;
 }
 
-/** Bytes of one request that come back together. */
+/** Bytes of one request that are released together. */
 export class MemoryShare implements Disposable {
   readonly #memory: Pick<MemoryLease, "take">;
   readonly #taken: Disposable[] = [];

@@ -1,7 +1,7 @@
 /** Removes null members from a request's JSON. */
 
 /** Members that the server does not interpret: a JSON schema, variables of a template. Null is a value there. */
-const CLIENTS_OWN: readonly string[] = ["parameters", "chat_template_kwargs"];
+const UNINTERPRETED: readonly string[] = ["parameters", "chat_template_kwargs"];
 
 /**
  * Removes each member that is null, at every depth: OpenAI's clients, and programs that write their types as JSON, send
@@ -11,6 +11,6 @@ export function dropNulls(body: unknown): void {
   if (typeof body !== "object" || body === null) return;
   for (const [name, value] of Object.entries(body)) {
     if (value === null && !Array.isArray(body)) Reflect.deleteProperty(body, name);
-    else if (!CLIENTS_OWN.includes(name)) dropNulls(value);
+    else if (!UNINTERPRETED.includes(name)) dropNulls(value);
   }
 }

@@ -8,7 +8,7 @@ export interface RequestState {
   /** The caller that the request counts for: an API key's number, or the client's address on a server without keys. */
   readonly caller: string;
   readonly memory: MemoryLease;
-  /** Aborts when the client has gone. */
+  /** Aborts when the client disconnects. */
   readonly signal: AbortSignal;
   readonly startedAt: number;
   /** The caller's next turn on the event loop, for work of some milliseconds. */

@@ -54,7 +54,7 @@ export class ToolCallParser {
     }
   }
 
-  /** The rest. A block that the model did not close is a call if it is whole. */
+  /** The rest. A block without its closing tag is a call if its JSON is complete. */
   end(): readonly AnswerPiece[] {
     const pieces: AnswerPiece[] = [];
     this.#addBlock(this.#held, pieces);

@@ -58,7 +58,7 @@ test("without a card there is no clock", () => {
 
 test("a directory without a build is refused", () => {
   expect(() => findBuild("/nonexistent")).toThrow(
-    "/nonexistent holds no build of vitgraph: name an unpacked bundle, or a checkout after `npm run build`",
+    "/nonexistent has no build of vitgraph: name an unpacked bundle, or a checkout after `npm run build`",
   );
 });
 

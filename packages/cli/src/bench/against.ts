@@ -32,7 +32,7 @@ export function findBuild(directory: string): BenchBuild {
     .map((path) => join(directory, path))
     .find(existsSync);
   if (entry === undefined) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `${directory} holds no build of vitgraph`, {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${directory} has no build of vitgraph`, {
       remedy: "name an unpacked bundle, or a checkout after `npm run build`",
       details: { directory },
     });
@@ -72,7 +72,7 @@ export function runRounds(
     const { status, signal, stderr, error } = spawnSync(node, [entry, "bench", ...args, "--json", report], {
       encoding: "utf8",
       stdio: ["ignore", "ignore", "pipe"],
-      // Node would kill a process that says more than a megabyte.
+      // Node would kill a process that writes more than a megabyte.
       maxBuffer: Number.POSITIVE_INFINITY,
     });
     if (error !== undefined) {
@@ -87,7 +87,7 @@ export function runRounds(
     if (status !== 0) {
       const end = signal === null ? `with exit code ${status}` : `by ${signal}`;
       throw new VitgraphError("VG_INTERNAL", `${entry} bench ended ${end}`, {
-        remedy: `run it alone to see why; it said: ${stderr.trim().slice(-500)}`,
+        remedy: `run it alone to see why; its stderr ends: ${stderr.trim().slice(-500)}`,
       });
     }
     return JSON.parse(readFileSync(report, "utf8")) as BenchReport;

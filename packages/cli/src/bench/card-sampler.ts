@@ -1,6 +1,6 @@
 /**
- * A GPU's SM clock, power and temperature during a measurement. Clocks drop under load and heat by more than kernels
- * differ, so a time needs its clock.
+ * A GPU's SM clock, power and temperature during a measurement. Load and heat lower the clocks by more than kernels
+ * differ, so each time is reported with its clock.
  *
  * `nvidia-smi` samples every {@link SAMPLE_MS} while the bench runs. No GPU settings are changed.
  */
@@ -54,7 +54,7 @@ export class CardSampler implements Disposable {
   }
 }
 
-/** nvidia-smi's id of a GPU: it numbers all of the machine's, regardless of CUDA_VISIBLE_DEVICES. */
+/** nvidia-smi's id of a GPU. It counts all GPUs of the machine, regardless of CUDA_VISIBLE_DEVICES. */
 export function cardOf(ordinal: number, visible = process.env.CUDA_VISIBLE_DEVICES): string {
   return visible?.split(",")[ordinal]?.trim() || String(ordinal);
 }

@@ -54,7 +54,7 @@ export function renderPackings(packings: readonly LoadedPacking[]): string {
       { title: "padding", ...right },
       { title: "device ms", ...right },
       { title: "wall ms", ...right },
-      { title: "device µs a token", ...right },
+      { title: "device µs per token", ...right },
     ],
     packings.map((load) => [
       load.packing,

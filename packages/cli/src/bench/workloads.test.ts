@@ -74,8 +74,8 @@ describe("items", () => {
 describe("a workload file that is wrong is answered with what is", () => {
   test.each([
     ["[", /^w\.json is not JSON \(.*\): write \{"name": \{"sizes": /],
-    ["{}", /^w\.json holds no workload: write /],
-    ["[1]", /^w\.json holds no workload: write /],
+    ["{}", /^w\.json has no workloads: write /],
+    ["[1]", /^w\.json has no workloads: write /],
     ['{"a": 5}', /^workload "a" of w\.json is 5: write /],
     [
       '{"a": {}}',
@@ -119,7 +119,7 @@ describe("sizes that the model cannot take as they are", () => {
     const side = model.vision.maxGridSide * 16;
     expect(() => checkWorkload({ name: "long", sizes: [[32, side]] }, model)).not.toThrow();
     expect(() => checkWorkload({ name: "long", sizes: [[32, side + 32]] }, model)).toThrow(
-      `size [32, ${side + 32}] of workload "long" is too large for the model: give at most ${side} pixels a side`,
+      `size [32, ${side + 32}] of workload "long" is too large for the model: give at most ${side} pixels per side`,
     );
   });
 });

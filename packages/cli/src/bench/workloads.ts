@@ -13,7 +13,7 @@ import {
   videoGrid,
   videoProcessorOf,
 } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
+import { isRecord, VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf } from "@vitgraph/scheduler";
 import { randomItems } from "./random-items.js";
 
@@ -81,7 +81,7 @@ export function parseWorkloads(text: string, source: string): readonly Workload[
     });
   }
   if (!isRecord(value) || Object.keys(value).length === 0) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `${source} holds no workload`, { remedy: FORMAT_REMEDY });
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${source} has no workloads`, { remedy: FORMAT_REMEDY });
   }
   return Object.entries(value).map(([name, fields]) => parseWorkload(name, fields, source));
 }
@@ -157,7 +157,7 @@ export function checkWorkload(workload: Workload, model: LoadedModel): void {
       );
     }
     if (Math.max(height, width) > longestSide) {
-      throw wrong("is too large for the model", `give at most ${longestSide} pixels a side`);
+      throw wrong("is too large for the model", `give at most ${longestSide} pixels per side`);
     }
   }
 }
@@ -213,8 +213,4 @@ function nearestMultiple(side: number, block: number): number {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

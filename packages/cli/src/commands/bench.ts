@@ -83,13 +83,13 @@ interface BenchOptions extends DeviceOptions {
 }
 
 /** The same as the PyTorch peer's, so that the medians are comparable. */
-const MOST_REPETITIONS = 20;
+const MAX_REPETITIONS = 20;
 /** For all workloads together, without `--repetitions`: a GPU needs less, and a CPU would need hours. */
 const TIME_LIMIT_MS = 60_000;
 /** For `--packing` without `--callers`: enough that the queue is never empty. */
 const DEFAULT_CALLERS = 32;
 /** Calls per caller under load: more if they are short, so that one slow answer has little weight. */
-const LOAD_ROUNDS = { least: 4, most: 32 };
+const LOAD_ROUNDS = { min: 4, max: 32 };
 /** Sequential duration of the calls under load, within the limits of the rounds. */
 const LOAD_MS = 1500;
 /** Rounds of `--against`: enough to see the spread. */
@@ -125,7 +125,7 @@ export function registerBench(
     .option("--only <name...>", "only these workloads")
     .option(
       "--repetitions <count>",
-      `timed calls of each workload (default: up to ${MOST_REPETITIONS}, in ${TIME_LIMIT_MS / 1000} s for all workloads together)`,
+      `timed calls of each workload (default: up to ${MAX_REPETITIONS}, in ${TIME_LIMIT_MS / 1000} s for all workloads together)`,
       positiveInteger,
     )
     .option("--warmup <count>", "calls before the timed ones", wholeNumber, DEFAULT_WARMUP)
@@ -222,7 +222,7 @@ async function bench(
   await checkOutput(options.json);
   await checkOutput(options.graphJson);
   const chosen = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
-  await using model = await openModel(options, io);
+  await using model = await loadMeasuredModel(options, io);
   // The built-in sizes are multiples of 32 pixels.
   const workloads = options.workload === undefined ? chosen.map((each) => fitWorkload(each, model)) : chosen;
   for (const note of model.notes) printNote(io, note);
@@ -235,7 +235,7 @@ async function bench(
   using device = openDevice(options);
   const openMs = performance.now() - opened;
   const { freeBytes } = device.memory();
-  const eager = await weighEagerRun(model, device, compilationConfig, options);
+  const eager = await measureEagerRun(model, device, compilationConfig, options);
   const started = performance.now();
   using loading = startProgress(io, `loading ${model.name} on ${device.info.name}`);
   const checks: GraphCheck[] = [];
@@ -333,7 +333,7 @@ async function benchWorkloads(
     }
     using progress = startProgress(io, workload.name);
     const result = await measureWorkload(encoder, workload, items, {
-      repetitions: repetitions ?? MOST_REPETITIONS,
+      repetitions: repetitions ?? MAX_REPETITIONS,
       warmup,
       // Time left by small workloads goes to the larger ones after them.
       ...(repetitions === undefined ? { limitMs: leftMs / (workloads.length - index) } : {}),
@@ -379,10 +379,10 @@ async function benchEngine(
   io: CliIo,
 ): Promise<{ readonly loads?: readonly LoadedWorkload[]; readonly packings?: readonly LoadedPacking[] }> {
   const { callers = DEFAULT_CALLERS, packing = [], maxBatchTokens } = options;
-  const repetitions = options.repetitions ?? MOST_REPETITIONS;
+  const repetitions = options.repetitions ?? MAX_REPETITIONS;
   const callsOf = ({ deviceMs }: BenchedWorkload) => {
     const rounds = Math.ceil(LOAD_MS / (deviceMs * callers));
-    return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.least), LOAD_ROUNDS.most));
+    return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.min), LOAD_ROUNDS.max));
   };
   // Workloads that were skipped or not reached before an interrupt are not loaded either.
   const loaded = measured.map(({ name }) => workloads.find((workload) => workload.name === name) as Workload);
@@ -444,7 +444,7 @@ async function benchEngine(
 }
 
 /** The memory of the largest budget without graphs, measured before there are any. */
-async function weighEagerRun(
+async function measureEagerRun(
   model: LoadedModel,
   device: Device,
   compilationConfig: CompilationConfig,
@@ -488,7 +488,7 @@ function isDummy({ arch, loadFormat }: BenchOptions): boolean {
   return arch !== undefined || loadFormat === "dummy";
 }
 
-async function openModel(
+async function loadMeasuredModel(
   { model, arch, loadFormat = "auto" }: BenchOptions,
   io: CliIo,
 ): Promise<LoadedModel> {

@@ -1,6 +1,6 @@
 /**
- * Facts of a model for the linter. A checkpoint's come from its config.json and processor files alone: no weights are read,
- * and a model that vitgraph cannot run has facts, too.
+ * Facts about a model for the linter. A checkpoint's come only from its config.json and processor files: no weights are
+ * read, and a model that vitgraph cannot run has facts too.
  */
 import { encoderSupport, type ImageFacts, type LintFacts } from "@vitgraph/config";
 import {

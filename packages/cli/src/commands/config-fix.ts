@@ -17,7 +17,7 @@ export function registerConfigFix(config: Command, io: CliIo): void {
   const command = config.command("fix");
   command
     .description(
-      "apply unambiguous fixes to config files; comments and layout are kept; exits with 1 if errors are left",
+      "apply unambiguous fixes to config files; comments and layout are kept; exits with 1 if errors remain",
     )
     .argument("<file...>", "YAML or JSON files, or globs")
     .option("--dry-run", "print the changes as a diff, and write nothing");

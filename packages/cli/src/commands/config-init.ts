@@ -28,7 +28,7 @@ const DEFAULT_FILE = "serve.yaml";
 export function registerConfigInit(config: Command, io: CliIo): void {
   const command = config.command("init");
   command
-    .description("write a config file to begin with: graphs and fusion on; it names its schema for editors")
+    .description("write a first config file: graphs and fusion on, and the schema named for editors")
     .argument(
       "[file]",
       "a --config file (.yaml, .yml), or a compilation config alone (.json)",

@@ -343,15 +343,15 @@ cudagraph_mode        "PIECEWISE"     optimization level 1
       '-cc.cache_dir=/c: warning: cache_dir is given twice: "/c" here replaces "/b" of -cc:1:15',
     );
     expect(stderr).toContain(
-      "note: not the compilation config's, without effect: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n" +
-        "note: not the compilation config's, in the config file: port\n",
+      "note: ignored, not part of the compilation config: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n" +
+        "note: in the config file, but not part of the compilation config: port\n",
     );
     expect(exitCode).toBe(0);
   });
 
   test("names dotted options of other parts, as they were written", async () => {
     const { stderr } = await run("explain", "--hf-overrides.a.b", "1", "--speculative-config.model=x");
-    expect(stderr).toContain("without effect: --hf-overrides.a.b --speculative-config.model\n");
+    expect(stderr).toContain("compilation config: --hf-overrides.a.b --speculative-config.model\n");
   });
 
   test("prints every key by default", async () => {

@@ -1,4 +1,4 @@
-/** `vitgraph config`: mistakes in a compilation config, the values that it comes to, and the schemas. */
+/** `vitgraph config`: checks and explains compilation configs, and prints their schemas. */
 import {
   type ConfigFinding,
   type ConfigNote,
@@ -48,10 +48,7 @@ export function registerConfig(program: Command, io: CliIo): void {
     .command("explain")
     .description("print each key's value and its origin, for the arguments of `vllm serve`")
     .usage("[options] [-cc.KEY=VALUE] [--config FILE] …")
-    .argument(
-      "[arguments...]",
-      "arguments of `vllm serve`; a note names those that do not concern the config",
-    )
+    .argument("[arguments...]", "arguments of `vllm serve`; a note lists those that are not about the config")
     .option("--json", "the same as JSON")
     .option("--given", "only keys that were given, or that follow from given ones")
     .allowUnknownOption()
@@ -160,10 +157,10 @@ function explain(args: readonly string[], options: ExplainOptions, io: CliIo): v
   }
   for (const note of compilationConfig.notes) io.stderr(`${describeNote(note, io)}\n`);
   const others = [...rest, ...dottedOptions(args).map(({ option, keys }) => option + keys)];
-  if (others.length > 0) printNote(io, `not the compilation config's, without effect: ${others.join(" ")}`);
+  if (others.length > 0) printNote(io, `ignored, not part of the compilation config: ${others.join(" ")}`);
   const fileNames = Object.keys(fileOptions);
   if (fileNames.length > 0)
-    printNote(io, `not the compilation config's, in the config file: ${fileNames.join(", ")}`);
+    printNote(io, `in the config file, but not part of the compilation config: ${fileNames.join(", ")}`);
 }
 
 /** Two tables: the encoder's keys, and the language model's. */

@@ -11,7 +11,7 @@ import { isVideoFile } from "./encode-inputs.js";
 
 /**
  * The key of each file. A URL becomes the key that vLLM's proxy gives it; anything else is a uuid.
- * @param options `vllmEcKey`: uuids or URLs, one a file; or none, for the files' own URLs
+ * @param options `vllmEcKey`: uuids or URLs, one per file; or none, for the files' own URLs
  * @throws VG_ARGUMENT_INVALID, VG_REQUEST_INVALID for a uuid that is not a safe file name
  */
 export async function ecKeys(

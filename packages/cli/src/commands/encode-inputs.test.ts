@@ -77,7 +77,9 @@ describe("a directory", () => {
     const io = createFakeIo();
     const paths = await expandInputs(["first", directory, "-"], io);
     expect(paths).toEqual(["first", join(directory, "a.jpeg"), join(directory, "b.PNG"), "-"]);
-    expect(io.err).toBe(`note: ${directory}: 3 skipped: hidden, or no image or video by name\n`);
+    expect(io.err).toBe(
+      `note: ${directory}: 3 skipped: hidden, or without the extension of an image or video\n`,
+    );
   });
 
   test("that cannot be read is refused with the system's reason", async () => {

@@ -34,15 +34,15 @@ function fileName(path: string): string {
 }
 
 /**
- * Replaces each glob by the files that match it, and each directory by the image files in it, sorted by name; directories
- * inside are not entered.
+ * Replaces each glob by the files that match it, and each directory by the images and videos in it, sorted by name;
+ * subdirectories are not searched.
  * @throws VG_ARGUMENT_INVALID for a directory without images, and for standard input named twice; VG_FILE_UNREADABLE for a
  *   glob that matches nothing, a directory that cannot be read, and where no path exists
  */
 export async function expandInputs(paths: readonly string[], io: CliIo): Promise<readonly string[]> {
   if (paths.filter((path) => path === STDIN).length > 1) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "standard input is named twice", {
-      remedy: "it holds one image: write one -",
+      remedy: "give - once: standard input is one image",
     });
   }
   const expanded: string[] = [];
@@ -75,12 +75,15 @@ async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]
   if (images.length === 0) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `no image in the directory ${inputName(directory)}`, {
       remedy:
-        "its files must end in .jpg, .jpeg, .png, .webp, .gif, or as videos do; directories inside are not entered",
+        "its files must end in .jpg, .jpeg, .png, .webp, .gif, or as videos do; subdirectories are not searched",
     });
   }
   const others = entries.length - images.length;
   if (others > 0)
-    printNote(io, `${inputName(directory)}: ${others} skipped: hidden, or no image or video by name`);
+    printNote(
+      io,
+      `${inputName(directory)}: ${others} skipped: hidden, or without the extension of an image or video`,
+    );
   return images.map((name) => join(directory, name));
 }
 

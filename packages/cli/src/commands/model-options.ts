@@ -1,7 +1,7 @@
 /** The options of all commands that load a model. */
 import { type CompilationConfig, parseHumanReadableInteger, type ServeArguments } from "@vitgraph/config";
 import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
+import { isRecord, VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
@@ -112,9 +112,9 @@ export function jsonObject(text: string): Readonly<Record<string, unknown>> {
   } catch {
     value = undefined;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
+  if (!isRecord(value))
     throw new InvalidArgumentError("expected a JSON object, such as '{\"max_pixels\": 1003520}'");
-  return value as Readonly<Record<string, unknown>>;
+  return value;
 }
 
 /** Red, green and blue from 0 to 255. */

@@ -2,7 +2,7 @@
  * Parses a log of sizes, as JSON or lines. The form of an entry determines its unit, tokens or pixels; its magnitude is
  * never used to guess.
  */
-import { shorten, VitgraphError } from "@vitgraph/errors";
+import { isRecord, shorten, VitgraphError } from "@vitgraph/errors";
 import { CsvError, parse } from "csv-parse/sync";
 
 /** Most characters of a line in messages: a line may be a whole file. */
@@ -42,7 +42,7 @@ export function parseTrace(text: string, name: string): Trace {
       ? parseLines(content, name, unused)
       : array.map((value, index) => jsonEntry(value, `${name}, entry ${index}`, unused));
   if (entries.length > 0) return { entries, unusedColumns: [...unused] };
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} has no sizes in it`, {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} has no sizes`, {
     remedy: "give a log with at least one",
     details: { name },
   });
@@ -74,7 +74,7 @@ function isSkipped(line: string): boolean {
   return line === "" || line.startsWith("#");
 }
 
-/** "640x480", "961", and a count behind either. */
+/** "640x480" or "961", with an optional count after it. */
 function plainEntry(line: string, place: string): TraceEntry {
   const match = /^(\d+)(?:\s*[x×]\s*(\d+))?(?:[\s,;]+([\d.]+))?$/i.exec(line);
   if (match === null) return refuse(place, line);
@@ -94,7 +94,7 @@ function parseCsv(content: string, name: string, unused: Set<string>): TraceEntr
   return rows.map((row) => csvEntry(columns, row));
 }
 
-/** Tokens count where both tokens and pixels are given. */
+/** If a row has both tokens and pixels, the tokens count. */
 function noteUnused(names: readonly string[], unused: Set<string>): void {
   const used = names.includes("tokens") ? ["tokens", "count"] : COLUMNS;
   for (const name of names) if (!used.includes(name)) unused.add(name);
@@ -163,7 +163,7 @@ function parseJsonLine(line: string, place: string): unknown {
     return JSON.parse(line);
   } catch (cause) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: not JSON (${(cause as Error).message})`, {
-      remedy: "give one whole JSON value a line, or one JSON array as the file",
+      remedy: "write one JSON value per line, or one JSON array",
       cause,
       details: { place },
     });
@@ -178,7 +178,7 @@ function jsonEntry(value: unknown, place: string, unused: Set<string>): TraceEnt
     if (value.length !== 2) return refuse(place, text);
     return checked({ height: value[0], width: value[1] }, 1, place, text);
   }
-  if (typeof value !== "object" || value === null) return refuse(place, text);
+  if (!isRecord(value)) return refuse(place, text);
   noteUnused(Object.keys(value), unused);
   const { tokens, height, width, count = 1 } = value as Readonly<Record<string, number>>;
   const size = tokens === undefined ? { height: height!, width: width! } : { tokens };

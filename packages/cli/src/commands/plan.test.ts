@@ -51,10 +51,10 @@ budget   items  padding
    110   4.8 %    0.0 %
    400  47.6 %    0.0 %
 
-budgets        graphs  padding  cost: tokens an item, with padding
-------------------------------------------------------------------
-planned             3    0.0 %                               243.3
-powers of two       4   21.7 %                               310.9
+budgets        graphs  padding  cost: tokens per item, with padding
+-------------------------------------------------------------------
+planned             3    0.0 %                                243.3
+powers of two       4   21.7 %                                310.9
 
 Each item runs alone; --waiting COUNT plans for batches of several.
 The cost is vLLM's, which computes the padding. vitgraph does not compute it: closer budgets save it little.
@@ -165,8 +165,8 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
       file("b.txt", "64\n1048577\n9007199254740991\n"),
       "--json",
     );
-    expect(stderr).toBe(`note: b.txt, line 2: skipped: 1048577 tokens are more than a token budget can have
-note: b.txt, line 3: skipped: 9007199254740991 tokens are more than a token budget can have
+    expect(stderr).toBe(`note: b.txt, line 2: skipped: 1048577 tokens are more than the largest token budget
+note: b.txt, line 3: skipped: 9007199254740991 tokens are more than the largest token budget
 `);
     expect(JSON.parse(stdout).planned.budgets).toEqual([64]);
   });
@@ -258,7 +258,7 @@ note: b.txt, line 3: skipped: 9007199254740991 tokens are more than a token budg
     [
       "a budget that no config can have",
       () => ["--common-grids", "--smallest-budget", "1048577"],
-      /^error: a token budget can have 1048576 tokens: lower --smallest-budget\n/,
+      /^error: a token budget has at most 1048576 tokens: lower --smallest-budget\n/,
     ],
   ])("refuses %s as an error of the command line", async (_, args, message) => {
     const { code, stdout, stderr } = await plan(...args());
@@ -367,8 +367,8 @@ describe("parseTrace", () => {
   });
 
   test.each<[string, string, string]>([
-    ["nothing", "", "log has no sizes in it: give a log with at least one"],
-    ["an empty array", "[]", "log has no sizes in it: give a log with at least one"],
+    ["nothing", "", "log has no sizes: give a log with at least one"],
+    ["an empty array", "[]", "log has no sizes: give a log with at least one"],
     ["a word", "961\nlarge\n", "log, line 2: large is not a size: "],
     ["a size of zero", "0x480", "log, line 1: 0x480 is not a size: "],
     ["a fraction", "[1.5]", "log, entry 0: 1.5 is not a size: "],

@@ -50,7 +50,7 @@ export function registerPlan(program: Command, io: CliIo): void {
     .description("plan token budgets for observed traffic, and compare them with power-of-two ones")
     .option(
       "--trace <file>",
-      "log of image sizes or token counts, or - for standard input; its forms are below",
+      "log of image sizes or token counts, or - for standard input; the formats are listed below",
     )
     .addOption(
       new Option(
@@ -64,7 +64,7 @@ export function registerPlan(program: Command, io: CliIo): void {
     )
     .option(
       "--max-graphs <count>",
-      "most graphs to capture (default: as many as powers of two)",
+      "maximum number of graphs (default: as many as powers of two)",
       positiveInteger,
     )
     .option(
@@ -81,7 +81,7 @@ export function registerPlan(program: Command, io: CliIo): void {
     )
     .option(
       "--waiting <count>",
-      "most items that wait at a time: budgets are planned for the batches that vLLM packs from 1 to this many items",
+      "maximum number of waiting items: budgets are planned for the batches that vLLM packs from 1 to this many items",
       positiveInteger,
       1,
     )
@@ -92,7 +92,7 @@ export function registerPlan(program: Command, io: CliIo): void {
     )
     .option(
       "--picture <file.svg>",
-      "draw which sizes fall to which budget, and the padding of each",
+      "draw the sizes that each budget serves, and its padding",
       outputPath(".svg"),
     )
     .option("--json", "print the plan as JSON")
@@ -104,7 +104,7 @@ export function registerPlan(program: Command, io: CliIo): void {
       if (options.maxBatchTokens !== undefined && options.waiting === 1)
         command.error("error: --max-batch-tokens has no effect without --waiting of 2 or more: add it");
       if (options.smallestBudget > LARGEST_BUDGET)
-        command.error(`error: a token budget can have ${LARGEST_BUDGET} tokens: lower --smallest-budget`);
+        command.error(`error: a token budget has at most ${LARGEST_BUDGET} tokens: lower --smallest-budget`);
       return plan(options, io);
     });
   addHelpNotes(command, TRACE_FORMATS + COST_HELP);
@@ -183,7 +183,7 @@ function withCost(
   return { histogram, report, computedTokens: report.expectedCost * batchesPerItem };
 }
 
-/** Budgets of packed plans are multiples of this. Batches have thousands of sizes, and planning takes time by their square. */
+/** Budgets of packed plans are multiples of this: the planning time grows with the square of the sizes, and batches have thousands. */
 const PACKED_MULTIPLE = 32;
 
 /** Powers of two from the smallest budget to the first that holds every size. */
@@ -207,7 +207,7 @@ async function readSizes(
     printNote(io, `${name}: columns without effect: ${listed(unusedColumns, MAX_LISTED, inputName)}`);
   const inPixels = entries.some((entry) => "height" in entry);
   if (!inPixels && options.model !== undefined)
-    printNote(io, `--model has no effect: ${name} has token counts alone`);
+    printNote(io, `--model has no effect: ${name} has only token counts`);
   const model = inPixels ? await readImageModel(name, options.model, io) : undefined;
   return { name, sizes: possibleSizes(entries, model, name, io) };
 }
@@ -227,7 +227,7 @@ function possibleSizes(
     try {
       const tokens = "tokens" in entry ? entry.tokens : imageBudgetTokens(entry, model!);
       if (tokens <= LARGEST_BUDGET) return [{ tokens, weight: entry.count }];
-      skipped.push(`${entry.place}: skipped: ${tokens} tokens are more than a token budget can have`);
+      skipped.push(`${entry.place}: skipped: ${tokens} tokens are more than the largest token budget`);
       return [];
     } catch (error) {
       if (!VitgraphError.is(error)) throw error;
@@ -278,8 +278,8 @@ function describePlan(
   { waiting, smallestBudget, bytesPerGraph }: PlanCommandOptions,
 ): string {
   const sizes = items.length === 1 ? "one size" : `${items.length} sizes`;
-  const [least, most] = [items[0]!.tokens, items.at(-1)!.tokens];
-  const range = least === most ? `${least} tokens` : `${least} to ${most} tokens`;
+  const [smallest, largest] = [items[0]!.tokens, items.at(-1)!.tokens];
+  const range = smallest === largest ? `${smallest} tokens` : `${smallest} to ${largest} tokens`;
   const budgets = renderTable(
     [
       { title: "budget", align: "right" },
@@ -303,7 +303,7 @@ function describePlan(
       { title: "budgets" },
       { title: "graphs", align: "right" },
       { title: "padding", align: "right" },
-      { title: "cost: tokens an item, with padding", align: "right" },
+      { title: "cost: tokens per item, with padding", align: "right" },
     ],
     [row("planned", planned), row("powers of two", compared)],
   );

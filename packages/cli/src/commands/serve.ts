@@ -353,7 +353,7 @@ async function readApiKeys({ apiKey, apiKeyFile }: ServeOptions, io: CliIo): Pro
   // An empty key file would leave a server open that was meant to be protected.
   if (apiKeyFile !== undefined && fromFile.length === 0) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "the file of --api-key-file has no key", {
-      remedy: "write one key a line",
+      remedy: "write one key per line",
     });
   }
   return [...apiKey, ...fromFile, ...(fromEnvironment === undefined ? [] : [fromEnvironment])];

@@ -188,7 +188,7 @@ function countCases({ tensors, path }: SafetensorsFile): number {
   let count = 0;
   while (tensors.has(`${count}.pixel_values`)) count += 1;
   if (count > 0) return count;
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${path} holds no reference case`, {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${path} has no reference case`, {
     remedy: "it must have tensors 0.pixel_values, 0.grid_thw and 0.output",
   });
 }

@@ -2,7 +2,7 @@
  * A `--config` file: options by their long names, one of them the compilation config, as an object or as a string of
  * JSON. Other options are returned.
  */
-import { describe, LONGEST_PATH, shorten } from "@vitgraph/errors";
+import { describe, isRecord, LONGEST_PATH, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "../document.js";
 import { fixOf, rename } from "../fix.js";
@@ -10,7 +10,7 @@ import { parseHumanReadableInteger } from "../human-readable.js";
 import type { Layer } from "../layers.js";
 import { fromPointer, toPointer } from "../pointer.js";
 import { compilationConfigSchema } from "../schema.js";
-import { isRecord, nest, show } from "../value.js";
+import { nest, show } from "../value.js";
 import { type GivenSettings, SETTING_NAMES, type SettingName } from "./given.js";
 import type { ServeArgumentsOptions } from "./types.js";
 import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";

@@ -2,13 +2,14 @@
  * Resolves the given settings to one config: layers in order of precedence, and the modes that vLLM sets after parsing.
  */
 
+import { isRecord } from "@vitgraph/errors";
 import { valueDocument } from "../document.js";
 import type { CompilationConfig } from "../generated/types.js";
 import { type Layer, mergeLayers } from "../layers.js";
 import { type ConfigOrigin, type LayeredConfig, type ResolvedConfig, resolveLayers } from "../parse.js";
 import { toPointer } from "../pointer.js";
 import { type ConfigNote, formatPlace, limitNotes } from "../problem.js";
-import { isRecord, plain, show } from "../value.js";
+import { plain, show } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
 import type { OptimizationLevel, ServeArguments } from "./types.js";
 

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type DeviceInfo, PROGRAM_VERSION } from "@vitgraph/cuda-kernels";
+import { isRecord } from "@vitgraph/errors";
 import manifest from "../../package.json" with { type: "json" };
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
 import { writeAtomically } from "../write-atomically.js";
@@ -57,8 +58,8 @@ export function parseCosts(text: string, identity: CostIdentity): readonly Laten
   } catch {
     return undefined;
   }
-  if (typeof value !== "object" || value === null) return undefined;
-  const { identity: found, points } = value as { identity?: unknown; points?: unknown };
+  if (!isRecord(value)) return undefined;
+  const { identity: found, points } = value;
   if (JSON.stringify(found) !== JSON.stringify(identity)) return undefined;
   if (!Array.isArray(points) || points.length === 0 || !points.every(isLatencySample)) return undefined;
   return points.map(({ budget, tokens, durationMs }) => ({ budget, tokens, durationMs }));
@@ -83,8 +84,8 @@ export async function writeCosts(
 }
 
 function isLatencySample(value: unknown): value is LatencySample {
-  if (typeof value !== "object" || value === null) return false;
-  const { budget, tokens, durationMs } = value as Record<string, unknown>;
+  if (!isRecord(value)) return false;
+  const { budget, tokens, durationMs } = value;
   const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) > 0;
   return (
     (budget === null || isCount(budget)) &&

@@ -6,8 +6,8 @@
  * who may write to it or transfer it at any time: each step checks it again or works on a copy.
  */
 import { types } from "node:util";
-import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import type { ItemSpec } from "@vitgraph/scheduler";
+import { describe, isRecord, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { type ItemSpec, raceAbort } from "@vitgraph/scheduler";
 import {
   type DecodeOptions,
   imageGrid,
@@ -25,7 +25,6 @@ import { checkGridOfModel, checkItemOfModel } from "../runtime/check-item.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
 import { copyBytes } from "./copy-bytes.js";
-import { raceAbort } from "./race-abort.js";
 
 /** A host's name for an item's content: items of one model with one uuid and one grid have one embedding. */
 interface Named {
@@ -304,7 +303,7 @@ const FORMS =
 
 /** The kind of an item, by the field that only this kind has. @throws VG_ITEM_INVALID */
 function kindOf(item: unknown): OpenedItem["kind"] {
-  const fields = typeof item === "object" && item !== null ? item : {};
+  const fields = isRecord(item) ? item : {};
   if ("image" in fields) return "image";
   if ("raster" in fields) return "raster";
   if ("frames" in fields && Array.isArray(fields.frames)) return "frames";

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
-import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import { checkOptions, describe, isRecord, VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, type ItemSpec, systemClock } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_PIXELS, type DecodeOptions } from "../images/index.js";
 import type { Grid } from "../item.js";
@@ -18,7 +18,6 @@ import {
   hasMethods,
   isFunction,
   isGrid,
-  isObject,
   LIMIT,
   listOf,
   oneOf,
@@ -181,15 +180,15 @@ const LIMIT_RULES: Rules<EngineLimits> = {
 export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
   model: {
     expected: "a checkpoint's directory, or a model from loadModel",
-    accepts: (value) => (typeof value === "string" && value !== "") || (isObject(value) && "vision" in value),
+    accepts: (value) => (typeof value === "string" && value !== "") || (isRecord(value) && "vision" in value),
   },
   devices: listOf(
     "a list, not empty, of options for createDevice or of functions that make a device",
-    (value) => isObject(value) || isFunction(value),
+    (value) => isRecord(value) || isFunction(value),
   ),
   compilationConfig: {
     expected: "an object or JSON text",
-    accepts: (value) => isObject(value) || typeof value === "string",
+    accepts: (value) => isRecord(value) || typeof value === "string",
   },
   maxBatchTokens: COUNT,
   packing: oneOf(PACKING_RULES),
@@ -199,7 +198,7 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
   },
   limits: {
     expected: `an object of ${Object.keys(LIMIT_RULES).join(", ")}`,
-    accepts: isObject,
+    accepts: isRecord,
     fields: LIMIT_RULES,
   },
   background: {
@@ -228,7 +227,7 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
   onProgress: { expected: "a function", accepts: isFunction },
   observers: {
     expected: "a list of observers",
-    accepts: (value) => Array.isArray(value) && value.every(isObject),
+    accepts: (value) => Array.isArray(value) && value.every(isRecord),
   },
   clock: {
     expected: "an object with now and after",

@@ -1,6 +1,6 @@
 /** Checks options against a table of accepted values. Engine and plugin share the rules. */
 import { compilationConfigSchema } from "@vitgraph/config";
-import { describe, unknownOption, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, unknownOption, VitgraphError } from "@vitgraph/errors";
 
 export interface Rule {
   /** A phrase for messages: "one of cpu, cuda". */
@@ -12,13 +12,12 @@ export interface Rule {
 
 export type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
 
-export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
 export const isFunction = (value: unknown): boolean => typeof value === "function";
 export const isGrid = (value: unknown): boolean =>
-  isObject(value) && ["t", "h", "w"].every((side) => isCount(Reflect.get(value, side)));
+  isRecord(value) && ["t", "h", "w"].every((side) => isCount(value[side]));
 export const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
-  isObject(value) && names.every((name) => isFunction(Reflect.get(value, name)));
+  isRecord(value) && names.every((name) => isFunction(value[name]));
 
 export const oneOf = (values: readonly string[]): Rule => ({
   expected: `one of ${values.join(", ")}`,
@@ -54,7 +53,7 @@ export function checkRules(
   rules: Readonly<Record<string, Rule>>,
   compilationConfigIs: string,
 ): asserts options is object {
-  const problems = isObject(options)
+  const problems = isRecord(options)
     ? problemsOf(options, rules, "", compilationConfigIs)
     : [`they are ${describe(options)}, and must be an object`];
   if (problems.length === 0) return;

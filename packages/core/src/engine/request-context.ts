@@ -3,9 +3,8 @@
  * passes, or the engine is closed; the first of the three determines the error.
  */
 import { describe, VitgraphError } from "@vitgraph/errors";
-import { type Clock, onAbort } from "@vitgraph/scheduler";
+import { type Clock, onAbort, raceAbort } from "@vitgraph/scheduler";
 import type { EncodeOptions } from "./engine-options.js";
-import { raceAbort } from "./race-abort.js";
 
 export interface RequestContextOptions extends EncodeOptions {
   readonly id: number;

@@ -2,7 +2,7 @@
  * Reads the values of a processor file, such as `preprocessor_config.json`. An unknown key is an error that names the
  * nearest known key, since a misspelt bound would otherwise be ignored.
  */
-import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { ImageSize } from "./smart-resize.js";
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -133,9 +133,7 @@ export class SettingsReader {
     const given = this.#values[key];
     if (ofNumber && Number.isFinite(given))
       return new SettingsReader(this.#file, ofNumber(given as number), `${this.#path}${key}.`);
-    const value = this.#read(key, {}, "an object", (found): found is Settings => {
-      return typeof found === "object" && found !== null && !Array.isArray(found);
-    });
+    const value = this.#read<Settings>(key, {}, "an object", isRecord);
     return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
   }
 

@@ -128,7 +128,6 @@ test.each<[name: ArchitectureName, changes: Config, text: string]>([
     "vision_config.num_key_value_heads is 12: expected 16",
   ],
   ["hunyuan-ocr-1b", { vision_config: { attention_heads: 8 } }, "num_key_value_heads is 16: expected 8"],
-  ["pixtral-12b", { vision_config: { head_dim: 128 } }, "vision_config.head_dim is 128: supported is 64"],
   // LLaVA's defaults.
   ["pixtral-12b", { vision_feature_layer: undefined }, "vision_feature_layer is -2: supported is -1"],
   [
@@ -192,6 +191,45 @@ test.each<[name: ArchitectureName, changes: Config, text: string]>([
   ],
 ])("%s with %j is refused", (name, changes, text) => {
   expect(() => createVisionModel(changed(name, changes))).toThrow(text);
+});
+
+/**
+ * transformers stores every key. The RoPE of these families makes its tables of `head_dim`, and the tower fails with
+ * another value than that of its attention.
+ */
+test.each<[name: ArchitectureName, headSize: number]>([
+  ["qwen2-vl-2b", 80],
+  ["qwen2.5-vl-3b", 80],
+  ["exaone-4.5-33b", 64],
+  ["qwen3-vl-2b", 64],
+  ["glm-ocr", 64],
+  ["ernie-4.5-vl-28b-a3b", 80],
+  ["kimi-k2.5", 72],
+  ["paddleocr-vl-0.9b", 72],
+  ["minimax-m3", 80],
+  ["muse-glimmer-30b", 96],
+  ["step-3.7-flash", 96],
+  ["pixtral-12b", 64],
+])("the head_dim of %s is %i", (name, headSize) => {
+  const config = (head_dim: unknown) => changed(name, { vision_config: { head_dim } });
+  const usual = createVisionModel(config(undefined)).config;
+  expect(createVisionModel(config(headSize)).config).toEqual(usual);
+  expect(createVisionModel(config(null)).config).toEqual(usual);
+  expect(() => createVisionModel(config(128))).toThrow(
+    `vision_config.head_dim is 128: supported is ${headSize}`,
+  );
+});
+
+// No class of these reads the key.
+test.each<ArchitectureName>([
+  "llava-1.5-7b",
+  "gemma-3-4b",
+  "internvl3-8b",
+  "llama-4-scout",
+  "hunyuan-ocr-1b",
+])("a head_dim of %s is ignored", (name) => {
+  const config = (head_dim: unknown) => changed(name, { vision_config: { head_dim } });
+  expect(createVisionModel(config(7)).config).toEqual(createVisionModel(config(undefined)).config);
 });
 
 /** InternVL's original layout, for which the checkpoints' own class has the defaults. */

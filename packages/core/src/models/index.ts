@@ -173,10 +173,11 @@ export function readVideoProcessor(
   overrides: Settings = {},
   file?: string,
 ): VideoProcessor | undefined {
-  const { videos, videoSizes } = familyOf(modelType);
+  const { videos, videosOfClass, videoSizes } = familyOf(modelType);
   if (videos === undefined) return undefined;
   const { patchSize, mergeSize, temporalPatchSize } = videos;
-  const defaults = { ...(videoClassOf(settings) ?? videos), patchSize, mergeSize, temporalPatchSize };
+  const ofFile = settings && (videoClassOf(settings) ?? videosOfClass);
+  const defaults = { ...(ofFile ?? videos), patchSize, mergeSize, temporalPatchSize };
   return readVideoSettings(settings, defaults, overrides, file, videoSizes);
 }
 

@@ -1,6 +1,6 @@
 /** Loads a model: builds its graph and locates its tensors, without reading them. */
 import { createHash } from "node:crypto";
-import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
+import { checkOptions, describe, isRecord, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
 import { channelScale, type ImageProcessor, type VideoProcessor } from "../images/image-processor.js";
 import type { Settings } from "../images/settings-reader.js";
@@ -279,7 +279,7 @@ export async function readProcessorSettings(directory: string): Promise<Processo
   const nested = await read("processor_config.json");
   const nestedIn = (key: string): Settings | undefined => {
     const value = nested?.[key];
-    return typeof value === "object" && value !== null ? (value as Settings) : undefined;
+    return isRecord(value) ? value : undefined;
   };
   const image = nestedIn("image_processor") ?? (await read(IMAGE_FILE));
   const video = nestedIn("video_processor") ?? (await read(VIDEO_FILE));

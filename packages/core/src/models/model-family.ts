@@ -6,8 +6,10 @@ export interface ModelFamily {
   /** @throws VG_MODEL_INVALID if the config is inconsistent; VG_MODEL_UNSUPPORTED for unsupported values */
   create(config: Readonly<Record<string, unknown>>): VisionModel;
   readonly images: ImageProcessorDefaults;
-  /** Absent if the family does not support videos. */
+  /** Without a processor file. Absent if the family does not support videos. */
   readonly videos?: VideoProcessor;
+  /** Defaults of the keys that a processor file leaves out. Absent: those of `videos`. */
+  readonly videosOfClass?: VideoProcessor;
   /** Like `images.sizes`, for video settings. */
   readonly videoSizes?: SizeSettings;
 }

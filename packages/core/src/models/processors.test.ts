@@ -210,6 +210,31 @@ describe("settings", () => {
     expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w, isClip: true });
   });
 
+  // By transformers 5.17.0's AutoVideoProcessor. Published files have their own size and normalisation.
+  test.each([
+    ["internvl", "InternVLVideoProcessor", "GotOcr2ImageProcessorFast"],
+    ["llava_onevision", "LlavaOnevisionVideoProcessor", "LlavaOnevisionImageProcessorFast"],
+  ])("of %s's videos, left out of a file, are the defaults of %s", (modelType, videoClass, imageClass) => {
+    for (const settings of [
+      {},
+      { do_resize: true },
+      { video_processor_type: videoClass },
+      { image_processor_type: imageClass },
+    ]) {
+      const processor = readVideoProcessor(settings, modelType)!;
+      expect(processor.imageMean).toEqual([0.48145466, 0.4578275, 0.40821073]);
+      expect(videoGrid(2, { height: 100, width: 200 }, { ...processor, patchSize: 16 })).toMatchObject({
+        h: 24,
+        w: 24,
+      });
+    }
+    const given = readVideoProcessor({ size: { height: 448, width: 448 } }, modelType)!;
+    expect(videoGrid(2, { height: 100, width: 200 }, { ...given, patchSize: 16 })).toMatchObject({
+      h: 28,
+      w: 28,
+    });
+  });
+
   test("of Gemma 4's videos normalise, also without do_normalize, and by default as its images", () => {
     const halves = { image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
     const scale = channelScale(readVideoProcessor(halves, "gemma4")!);

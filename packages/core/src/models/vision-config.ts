@@ -1,5 +1,5 @@
 /** Reads a tower's part of a config.json under transformers' names, with a family's defaults for absent keys. */
-import { describe, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, VitgraphError } from "@vitgraph/errors";
 import type { Activation } from "../graph/ops.js";
 
 /**
@@ -193,13 +193,19 @@ const isEmpty = (value: unknown) => value === undefined || value === null || JSO
 /**
  * Checks that the width is a multiple of the number of heads, and with `rope` that the head size is a multiple of 4.
  * @param widthKey the config's name of `width`
- * @throws VG_MODEL_INVALID
+ * @param options.headDim the config's `head_dim`, of classes that read it. Most do not declare the key, but make their
+ * RoPE tables of this size, which then fit no other head size. Null is absent.
+ * @throws VG_MODEL_INVALID; VG_MODEL_UNSUPPORTED for another `head_dim`
  */
 export function checkHeads(
   width: number,
   widthKey: string,
   heads: number,
-  { key = "num_heads", rope = true } = {},
+  {
+    key = "num_heads",
+    rope = true,
+    headDim,
+  }: { readonly key?: string; readonly rope?: boolean; readonly headDim?: unknown } = {},
 ): void {
   const path = `vision_config.${key}`;
   if (width % heads !== 0) throw wrongConfig(path, heads, `a divisor of ${widthKey} ${width}`);
@@ -212,12 +218,13 @@ export function checkHeads(
   }
   if (width / heads > MAX_HEAD_SIZE)
     throw wrongConfig(path, heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
+  refuseOther("vision_config.head_dim", headDim ?? undefined, width / heads);
 }
 
 /** The object at `key`. @param path its name in errors */
 export function objectIn(config: Config, key: string, path: string): Config {
   const value = config[key];
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
+  if (isRecord(value)) return value;
   throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path} object`, {
     remedy: "use the checkpoint of the whole model, or its config.json with the vision tower's weights",
   });

@@ -2,7 +2,7 @@
  * The interface of the engine's logger: pino's four usual methods. A host passes its own; `console` fits too, and
  * `createLogger` creates a pino.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { isRecord, VitgraphError } from "@vitgraph/errors";
 import { loadOptional } from "../optional-package.js";
 
 /** Fields first, then the message, as in pino. An error is the field `err`. */
@@ -20,10 +20,7 @@ export interface Logger {
 /** For values from untyped hosts and callers. */
 export function isLogger(value: unknown): value is Logger {
   return (
-    typeof value === "object" &&
-    value !== null &&
-    !Array.isArray(value) &&
-    ["debug", "info", "warn", "error"].every((level) => typeof Reflect.get(value, level) === "function")
+    isRecord(value) && ["debug", "info", "warn", "error"].every((level) => typeof value[level] === "function")
   );
 }
 

@@ -3,7 +3,8 @@
  * untyped, so every field is checked.
  */
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
-import { VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, VitgraphError } from "@vitgraph/errors";
+import { isFunction } from "../engine/option-rules.js";
 import { createVisionModel } from "../models/index.js";
 import { embeddingColumns, type VisionModel } from "../models/vision-model.js";
 import { isLogger } from "../observability/logger.js";
@@ -52,10 +53,6 @@ interface Part {
   accepts(value: unknown): boolean;
 }
 
-const isObject = (value: unknown): value is object =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-const isFunction = (value: unknown): boolean => typeof value === "function";
-
 const PARTS: { readonly [Name in keyof Required<HostEngine>]: Part } = {
   name: { expected: "a name", accepts: (value) => typeof value === "string" && value !== "" },
   specificationVersions: {
@@ -64,11 +61,11 @@ const PARTS: { readonly [Name in keyof Required<HostEngine>]: Part } = {
   },
   model: {
     expected: "an object with the model's config",
-    accepts: (value) => isObject(value) && isObject(Reflect.get(value, "config")),
+    accepts: (value) => isRecord(value) && isRecord(value.config),
   },
   compilationConfig: {
     expected: "an object, JSON text, or left out",
-    accepts: (value) => value === undefined || isObject(value) || typeof value === "string",
+    accepts: (value) => value === undefined || isRecord(value) || typeof value === "string",
   },
   takenModalities: { expected: "a function", accepts: isFunction },
   registerMultimodalEncoder: { expected: "a function", accepts: isFunction },
@@ -84,16 +81,13 @@ const PARTS: { readonly [Name in keyof Required<HostEngine>]: Part } = {
 
 export function checkShape(host: unknown): asserts host is HostEngine {
   const remedy = "see HostEngine in @vitgraph/core for what a host must have";
-  if (typeof host !== "object" || host === null) {
-    throw registrationFailed("host_malformed", `the host is ${host === null ? "null" : `a ${typeof host}`}`, {
-      remedy,
-    });
-  }
+  if (!isRecord(host))
+    throw registrationFailed("host_malformed", `the host is ${describe(host)}`, { remedy });
   const problems = Object.entries(PARTS).flatMap(([name, { expected, accepts }]) =>
-    accepts(Reflect.get(host, name)) ? [] : [`${name} must be ${expected}`],
+    accepts(host[name]) ? [] : [`${name} must be ${expected}`],
   );
   if (problems.length === 0) return;
-  const { name } = host as Partial<HostEngine>;
+  const { name } = host;
   throw registrationFailed(
     "host_malformed",
     `the host ${JSON.stringify(name ?? null)} is malformed: ${problems.join("; ")}`,

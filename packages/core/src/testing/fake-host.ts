@@ -4,6 +4,7 @@
  */
 import type { CompilationConfigInput } from "@vitgraph/config";
 import type { EngineItem } from "../engine/engine-item.js";
+import { nextTurn } from "../next-turn.js";
 import type { Logger } from "../observability/logger.js";
 import type { HostEngine, HostModel, Modality, MultimodalEncoder } from "../plugin/contract.js";
 import type { Embedding } from "../runtime/embedding.js";
@@ -132,7 +133,7 @@ export class FakeHost implements HostEngine, HostUnderTest {
     }
     if (this.#fault !== "mixes_requests_up") return outcomes;
     this.#lastOutcomes = outcomes;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     return this.#lastOutcomes;
   }
 

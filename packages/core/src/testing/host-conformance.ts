@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions } from "../engine/engine-options.js";
+import { nextTurn } from "../next-turn.js";
 import { checkConfig, checkModel, checkShape, checkVersion } from "../plugin/check-host.js";
 import {
   type HostEngine,
@@ -238,7 +239,7 @@ const CHECKS: Readonly<Record<string, (subject: HostUnderTest) => Promise<void>>
 /** An engine whose `close` takes a while, as if it had work to finish. */
 class SlowlyClosingEngine extends FakeEngine {
   override async close(): Promise<void> {
-    for (let turns = 0; turns < 3; turns++) await turn();
+    for (let turns = 0; turns < 3; turns++) await nextTurn();
     await super.close();
   }
 }
@@ -294,10 +295,6 @@ function free(host: HostEngine): readonly Modality[] {
 /** The item's value in an outcome of {@link FakeEngine}, which identifies the item. */
 function markOf(outcome: PromiseSettledResult<Pick<Embedding, "data">>): number | "rejected" | undefined {
   return outcome.status === "rejected" ? "rejected" : outcome.value.data[0];
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Long, so that time subtracted by a host is small in comparison, and seconds cannot be mistaken for milliseconds. */

@@ -4,7 +4,15 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, listed, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import {
+  describe,
+  isRecord,
+  listed,
+  scanJson,
+  shorten,
+  toVitgraphError,
+  VitgraphError,
+} from "@vitgraph/errors";
 import { findQuantisedTensor, isPackedDtype, type ModelPart, quantisedPart } from "./quantised-tower.js";
 import { openRegularFile } from "./regular-file.js";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
@@ -230,9 +238,8 @@ export async function readJsonObject(
   } catch (cause) {
     throw invalid("is not JSON", "copy or download it again", cause);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw invalid("is not a JSON object", "copy or download it again");
-  return value as JsonObject;
+  if (!isRecord(value)) throw invalid("is not a JSON object", "copy or download it again");
+  return value;
 }
 
 /**
@@ -302,7 +309,7 @@ async function listFiles(directory: string, roots: readonly string[]): Promise<r
   const index = await readJsonObject(directory, INDEX_FILE, { optional: true });
   if (index === undefined) return listWithoutIndex(directory);
   const map = index.weight_map;
-  if (typeof map !== "object" || map === null) {
+  if (!isRecord(map)) {
     throw new VitgraphError("VG_WEIGHTS_INVALID", `${join(directory, INDEX_FILE)} has no weight_map`, {
       remedy: "copy or download it again",
     });

@@ -5,7 +5,7 @@
  * tensor, not a crash or a wrong tensor later.
  */
 import type { FileHandle } from "node:fs/promises";
-import { describe, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { writeAtomically } from "../write-atomically.js";
 import { openRegularFile } from "./regular-file.js";
 
@@ -359,10 +359,6 @@ async function readFully(file: FileHandle, target: Uint8Array, position: number)
 async function versionOf(file: FileHandle): Promise<string> {
   const { size, mtimeNs } = await file.stat({ bigint: true });
   return `${size} ${mtimeNs}`;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isCounts(value: unknown): value is readonly number[] {

@@ -152,6 +152,9 @@ void WorkerThread::join() {
 }
 
 void WorkerThread::end_all() {
+  // The pointers stay valid without the lock, which `join` takes. Node has ended the environments of other threads before
+  // it calls `exit`, and so their WorkerThreads; those left are of the environment on this thread, whose JavaScript and
+  // finalizers no longer run.
   std::vector<WorkerThread*> threads;
   {
     const std::lock_guard lock(running().mutex);

@@ -1,14 +1,11 @@
 /** config.json's numbers about the language model, checked when they are read: from `text_config`, or else from the top level. */
 import { join } from "node:path";
-import { describe, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, VitgraphError } from "@vitgraph/errors";
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Larger than in any published model, and small enough that tables of this size are made quickly. */
 const MAX_COUNT = 2 ** 24;
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 export class TextConfig {
   readonly #path: string;
@@ -20,7 +17,7 @@ export class TextConfig {
   }
 
   static of(directory: string, config: JsonObject, defaults: JsonObject): TextConfig {
-    const inner = isObject(config.text_config) ? config.text_config : {};
+    const inner = isRecord(config.text_config) ? config.text_config : {};
     // transformers reads the top level's value; text_config may have the default.
     const tied = config.tie_word_embeddings === true ? { tie_word_embeddings: true } : {};
     return new TextConfig(join(directory, "config.json"), { ...defaults, ...config, ...inner, ...tied });
@@ -34,7 +31,7 @@ export class TextConfig {
   object(name: string): TextConfig | undefined {
     const value = this.value(name);
     if (value === undefined) return undefined;
-    if (!isObject(value)) throw this.#invalid(name, value, "an object");
+    if (!isRecord(value)) throw this.#invalid(name, value, "an object");
     return new TextConfig(this.#path, value);
   }
 

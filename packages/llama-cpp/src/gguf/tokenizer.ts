@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readJsonObject } from "@vitgraph/core";
-import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { PRE_TOKENIZERS } from "../families.js";
 import { bool, f32, i32, type Metadata, type MetadataValue, string, u32 } from "./gguf-header.js";
 import type { GgufFamily } from "./language-model.js";
@@ -55,9 +55,6 @@ export async function readTokenizer(
 
 type Keys = readonly (readonly [string, MetadataValue])[];
 
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 // ---- BPE
 
 function bpe(files: TokenizerFiles, vocabSize: number): Keys {
@@ -69,8 +66,8 @@ function bpe(files: TokenizerFiles, vocabSize: number): Keys {
       details: { path },
     });
   }
-  const model = isObject(json.model) ? json.model : {};
-  if (model.type !== "BPE" || !isObject(model.vocab) || !Array.isArray(model.merges)) {
+  const model = isRecord(json.model) ? json.model : {};
+  if (model.type !== "BPE" || !isRecord(model.vocab) || !Array.isArray(model.merges)) {
     throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${path} is not a BPE tokenizer`, {
       remedy: "use the tokenizer that was published with the model",
       details: { path, type: model.type },
@@ -114,10 +111,10 @@ function checkId(id: unknown, token: string, vocabSize: number, path: string): a
 
 /** tokenizer.json's pre-tokenizer: a split by a regular expression, then bytes. */
 function preTokenizer(json: JsonObject, path: string): string {
-  const pre = isObject(json.pre_tokenizer) ? json.pre_tokenizer : {};
-  const steps = (Array.isArray(pre.pretokenizers) ? pre.pretokenizers : [pre]).filter(isObject);
+  const pre = isRecord(json.pre_tokenizer) ? json.pre_tokenizer : {};
+  const steps = (Array.isArray(pre.pretokenizers) ? pre.pretokenizers : [pre]).filter(isRecord);
   const pattern = steps.flatMap(({ type, pattern }) =>
-    type === "Split" && isObject(pattern) ? [pattern.Regex] : [],
+    type === "Split" && isRecord(pattern) ? [pattern.Regex] : [],
   );
   const name = PRE_TOKENIZERS[String(pattern[0])];
   if (name !== undefined && pattern.length === 1) return name;
@@ -144,8 +141,8 @@ function mergeText(merge: unknown, path: string): string {
 
 /** The added tokens of tokenizer.json, then those that only tokenizer_config.json has. */
 function addedTokens({ json, settings }: TokenizerFiles): readonly AddedToken[] {
-  const listed = Array.isArray(json?.added_tokens) ? json.added_tokens.filter(isObject) : [];
-  const decoder = isObject(settings.added_tokens_decoder) ? settings.added_tokens_decoder : {};
+  const listed = Array.isArray(json?.added_tokens) ? json.added_tokens.filter(isRecord) : [];
+  const decoder = isRecord(settings.added_tokens_decoder) ? settings.added_tokens_decoder : {};
   const byId = new Map<number, AddedToken>();
   const add = (id: number, token: JsonObject) => {
     if (typeof token.content === "string")
@@ -153,7 +150,7 @@ function addedTokens({ json, settings }: TokenizerFiles): readonly AddedToken[] 
   };
   for (const token of listed) add(Number(token.id), token);
   for (const [id, token] of Object.entries(decoder))
-    if (isObject(token) && !byId.has(Number(id))) add(Number(id), token);
+    if (isRecord(token) && !byId.has(Number(id))) add(Number(id), token);
   return [...byId.values()];
 }
 
@@ -215,11 +212,11 @@ const SPECIAL_TOKENS = {
 function specialTokens(files: TokenizerFiles): Keys {
   const { settings, config, json } = files;
   const added = addedTokens(files);
-  const textConfig = isObject(config.text_config) ? config.text_config : {};
+  const textConfig = isRecord(config.text_config) ? config.text_config : {};
   const keys: [string, MetadataValue][] = [];
   for (const [name, ggufName] of Object.entries(SPECIAL_TOKENS)) {
     const token = settings[`${name}_token`];
-    const content = isObject(token) ? token.content : token;
+    const content = isRecord(token) ? token.content : token;
     const fromConfig = config[`${name}_token_id`] ?? textConfig[`${name}_token_id`];
     const id = added.find((one) => one.content === content)?.id ?? fromConfig;
     if (Number.isSafeInteger(id)) keys.push([`tokenizer.ggml.${ggufName}_token_id`, u32(id as number)]);
@@ -237,12 +234,12 @@ function addedByPostProcessor(
   settings: JsonObject,
   name: "bos" | "eos",
 ): boolean | undefined {
-  const post = isObject(json?.post_processor) ? json.post_processor : {};
-  const processors = (Array.isArray(post.processors) ? post.processors : [post]).filter(isObject);
+  const post = isRecord(json?.post_processor) ? json.post_processor : {};
+  const processors = (Array.isArray(post.processors) ? post.processors : [post]).filter(isRecord);
   const single = processors.find(({ type }) => type === "TemplateProcessing")?.single;
   if (!Array.isArray(single) || single.length < 2) return undefined;
   const entry: unknown = single.at(name === "bos" ? 0 : -1);
-  const token = isObject(entry) && isObject(entry.SpecialToken) ? entry.SpecialToken.id : undefined;
+  const token = isRecord(entry) && isRecord(entry.SpecialToken) ? entry.SpecialToken.id : undefined;
   return token === undefined ? undefined : token === settings[`${name}_token`];
 }
 
@@ -251,7 +248,7 @@ async function chatTemplate({ directory, settings }: TokenizerFiles): Promise<Ke
   const template = settings.chat_template ?? (await templateFile(directory));
   if (typeof template === "string") return [["tokenizer.chat_template", string(template)]];
   if (!Array.isArray(template)) return [];
-  const named = template.filter(isObject).filter(({ template }) => typeof template === "string");
+  const named = template.filter(isRecord).filter(({ template }) => typeof template === "string");
   const others = named.filter(({ name }) => name !== "default");
   return [
     ...named.map(({ name, template }): readonly [string, MetadataValue] => [

@@ -11,6 +11,7 @@ import https from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { raceAbort } from "@vitgraph/scheduler";
 import { isPublicAddress } from "./public-address.js";
 
 export interface FetchOptions {
@@ -81,23 +82,23 @@ async function request(url: URL, options: FetchOptions): Promise<http.IncomingMe
     if (all === true) done(null, [...addresses]);
     else done(null, first.address, first.family);
   };
-  const { promise, resolve, reject } = withResolvers<http.IncomingMessage>();
   const { Agent, request: send } = url.protocol === "https:" ? https : http;
   // One agent for each request: a pooled connection may lead to an address that another request resolved.
   const agent = new Agent();
-  const sent = send(url, {
-    lookup,
-    signal,
-    agent: connect === undefined ? agent : Object.assign(agent, { createConnection: connect }),
-    headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "vitgraph" },
-  });
-  sent.on("response", resolve);
-  sent.on("error", reject);
-  // An answer that switches protocols (101) is neither a response nor an error here.
-  sent.on("close", () => reject(new Error("the connection ended without an answer")));
-  sent.end();
   try {
-    return await promise;
+    return await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const sent = send(url, {
+        lookup,
+        signal,
+        agent: connect === undefined ? agent : Object.assign(agent, { createConnection: connect }),
+        headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "vitgraph" },
+      });
+      sent.on("response", resolve);
+      sent.on("error", reject);
+      // An answer that switches protocols (101) is neither a response nor an error here.
+      sent.on("close", () => reject(new Error("the connection ended without an answer")));
+      sent.end();
+    });
   } catch (cause) {
     throw failed(url, cause, signal);
   }
@@ -176,30 +177,10 @@ function unavailable({ hostname }: URL, reason: string): VitgraphError {
   });
 }
 
-/** The signal's reason when it ended the request: the deadline, or a client that has gone. */
+/** The signal's reason when it ended the request: the deadline, or a client that disconnected. */
 function failed(url: URL, cause: unknown, signal: AbortSignal): VitgraphError {
   if (signal.aborted) return toVitgraphError(signal.reason, "VG_ABORTED", "the request was cancelled");
   if (VitgraphError.is(cause)) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
   return unavailable(url, code ?? message);
-}
-
-function raceAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, resolve, reject } = withResolvers<T>();
-  if (signal.aborted) reject(signal.reason);
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort, { once: true });
-  work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  return promise;
-}
-
-/** `Promise.withResolvers`, which Node 20 lacks. */
-function withResolvers<T>() {
-  let resolve!: (value: T) => void;
-  let reject!: (reason: unknown) => void;
-  const promise = new Promise<T>((onValue, onReason) => {
-    resolve = onValue;
-    reject = onReason;
-  });
-  return { promise, resolve, reject };
 }

@@ -84,7 +84,7 @@ const MAX_TOKENS = {
 const MOST_STOPS = 16;
 const STOP = { minLength: 1, maxLength: 200 } as const;
 
-/** OpenAI's members that change no answer of this server. */
+/** OpenAI's members that have no effect here. */
 const WITHOUT_EFFECT = [
   "user",
   "metadata",
@@ -119,7 +119,7 @@ export const CHAT_BODY = {
     seed: { type: "integer", description: "Modulo 2³²." },
     stop: { type: ["string", "array"], ...STOP, maxItems: MOST_STOPS, items: { type: "string", ...STOP } },
     max_tokens: MAX_TOKENS,
-    max_completion_tokens: { ...MAX_TOKENS, description: "Goes before max_tokens." },
+    max_completion_tokens: { ...MAX_TOKENS, description: "Takes precedence over max_tokens." },
     logprobs: { type: "boolean", default: false },
     top_logprobs: { type: "integer", minimum: 0, maximum: 20, description: "Needs logprobs." },
     n: { type: "integer", description: "Must be 1." },
@@ -212,7 +212,7 @@ const COMPLETION = {
 
 export const CHAT_ANSWERS = {
   200: {
-    description: "The answer; with `stream`, events with its pieces, as OpenAI has them.",
+    description: "The answer; with `stream`, OpenAI's events with its pieces.",
     content: {
       "application/json": { schema: COMPLETION },
       "text/event-stream": { schema: { type: "string" } },

@@ -109,7 +109,7 @@ function deadline(ms: number, ended: AbortSignal): AbortSignal {
       }),
     );
   }, ms);
-  // A request that has ended before never clears it.
+  // If the request has ended already, nothing clears the timer.
   timer.unref();
   ended.addEventListener("abort", () => clearTimeout(timer), { once: true });
   return controller.signal;

@@ -9,8 +9,8 @@ import http from "node:http";
 import https from "node:https";
 import { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { type Embedding, embeddingColumns, encodeNpy } from "@vitgraph/core";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { type Embedding, embeddingColumns, encodeNpy, type Grid } from "@vitgraph/core";
+import { isRecord, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { contentParts } from "../content-parts.js";
 import { type EcStorage, ecKeyOfUrl, isEcKey } from "../ec-storage.js";
@@ -92,7 +92,7 @@ export async function registerGateway(
         const text = await readText(answer);
         logger?.warn(
           { requestId: request.id, status: answer.statusCode, answer: text },
-          "vLLM did not take the embeddings, and gets the images",
+          "vLLM rejected the embeddings, and gets the images",
         );
       }
       return passOn(await client.send(request, Readable.from([original]), original.length), reply);
@@ -104,11 +104,15 @@ export async function registerGateway(
     // Bodies are not read here, but streamed.
     scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
     const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
-    // For methods such as GET Fastify knows no body, and the request may have one.
+    // Fastify expects no body for methods such as GET, but the request may have one.
     const pass = async (request: FastifyRequest, reply: FastifyReply) => {
       // vLLM would get it as an ordinary GET, and answer 404. Other upgrades are offers that a server may decline.
       if (/websocket/i.test(request.headers.upgrade ?? ""))
-        throw new StatusError(501, "the gateway passes no WebSockets", "connect to vLLM's own address");
+        throw new StatusError(
+          501,
+          "the gateway does not forward WebSockets",
+          "connect to vLLM's own address",
+        );
       return passOn(await client.send(request, request.raw), reply);
     };
     scope.all("/*", options, pass);
@@ -122,7 +126,7 @@ export async function registerGateway(
   ): Promise<readonly Piece[] | undefined> {
     if (!original.includes("image_url")) return undefined;
     try {
-      // Beside the original: its text, whose pieces are sent, and its value, which has the images' URLs.
+      // Besides the original: its text, whose pieces are sent, and its parsed value, which has the images' URLs.
       memory.take(2 * textBytes(original));
       const { json, images } = await readImages(original, requestState(request).turn);
       if (images.length === 0) return undefined;
@@ -160,21 +164,31 @@ export async function registerGateway(
     const keys = images.map(({ part: { uuid, image_url: image } }) =>
       uuid !== undefined && isEcKey(uuid) ? uuid : ecKeyOfUrl(image.url),
     );
-    const entries = await Promise.all(keys.map((key) => shared.find(key)));
-    const missing = images.filter((_image, index) => entries[index] === undefined);
-    const embeddings = (await encodeAll(missing, request, memory))[Symbol.iterator]();
-    const found = await Promise.all(
-      entries.map(
-        (entry, index) => entry ?? shared.store(keys[index] as string, embeddings.next().value as Embedding),
-      ),
-    );
-    return found.map(({ grid: { t, h, w } }, index) => [
-      JSON.stringify({
-        type: "image_embeds",
-        image_embeds: { image_grid_thw: [t, h, w] },
-        uuid: keys[index],
+    // An image that comes twice is encoded once.
+    const distinct = new Map(images.map((image, index) => [keys[index] as string, image]));
+    const grids = new Map<string, Grid>();
+    await Promise.all(
+      [...distinct.keys()].map(async (key) => {
+        const entry = await shared.find(key);
+        if (entry !== undefined) grids.set(key, entry.grid);
       }),
-    ]);
+    );
+    const missing = [...distinct].filter(([key]) => !grids.has(key));
+    const embeddings = await encodeAll(
+      missing.map(([, image]) => image),
+      request,
+      memory,
+    );
+    await Promise.all(
+      missing.map(async ([key], index) => {
+        const entry = await shared.store(key, embeddings[index] as Embedding);
+        grids.set(key, entry.grid);
+      }),
+    );
+    return keys.map((uuid) => {
+      const { t, h, w } = grids.get(uuid) as Grid;
+      return [JSON.stringify({ type: "image_embeds", image_embeds: { image_grid_thw: [t, h, w] }, uuid })];
+    });
   }
 
   async function embedParts(
@@ -246,7 +260,7 @@ interface Chat {
  * @param body the value of `json`
  */
 function imagesOf(json: string, body: unknown): readonly Located[] {
-  if (typeof body !== "object" || body === null) return [];
+  if (!isRecord(body)) return [];
   const { messages, mm_processor_kwargs, media_io_kwargs } = body as Chat;
   if (hasMembers(mm_processor_kwargs) || hasMembers(media_io_kwargs) || !Array.isArray(messages)) return [];
   const parts = messages.flatMap((message: { readonly content?: unknown } | null): readonly unknown[] =>
@@ -265,7 +279,7 @@ function imagesOf(json: string, body: unknown): readonly Located[] {
 }
 
 function hasMembers(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.keys(value).length > 0;
+  return isRecord(value) && Object.keys(value).length > 0;
 }
 
 function isImagePart(part: unknown): part is ImagePart {
@@ -323,7 +337,7 @@ function upstreamClient(upstream: string): UpstreamClient {
         const fact = `vLLM at ${base.host} cannot be reached (${cause.code ?? cause.message})`;
         reject(
           signal.aborted
-            ? new VitgraphError("VG_ABORTED", "the client has gone")
+            ? new VitgraphError("VG_ABORTED", "the client disconnected")
             : new StatusError(502, fact, "try again later"),
         );
       };
@@ -379,7 +393,7 @@ async function readText(answer: http.IncomingMessage): Promise<string> {
       if (text.length > MAX_LOGGED) break;
     }
   } catch {
-    // It broke off: its status has been decided upon.
+    // The answer broke off. Only its status is needed.
   }
   return text.slice(0, MAX_LOGGED);
 }

@@ -66,15 +66,16 @@ const EMBEDDINGS = {
         required: ["object", "index", "shape", "grid_thw", "embedding"],
         properties: {
           object: { const: "embedding" },
-          index: { ...COUNT, description: "Place of the image in the request." },
+          index: { ...COUNT, description: "Index of the image in the request." },
           shape: {
             type: "array",
             items: COUNT,
-            description: "[tokens, columns]: an image is a matrix, one row a token of the language model.",
+            description:
+              "[tokens, columns]: a matrix for each image, one row per token of the language model.",
           },
           grid_thw: { type: "array", items: COUNT, description: "Patches: frames, rows, columns." },
           embedding: {
-            description: "tokens × columns values, row by row: fold them by `shape`.",
+            description: "tokens × columns values, row by row, to be reshaped to `shape`.",
             anyOf: [{ type: "array", items: { type: "number" } }, { type: "string" }],
           },
         },
@@ -223,7 +224,7 @@ export const ENCODE_ANSWERS = {
             item_indices: {
               type: "array",
               items: COUNT,
-              description: "Places of the image among those of the request.",
+              description: "Indices of the image among those of the request.",
             },
           },
         },

@@ -32,7 +32,7 @@ interface Part {
 }
 
 interface RequestedImage {
-  /** Place in the request, for errors. */
+  /** The member of the request, for errors. */
   readonly param: string;
   readonly key: string;
   /** Undefined if the request has only the uuid of an image in the storage. */
@@ -42,7 +42,7 @@ interface RequestedImage {
 /** An item as vLLM's connector reports it. */
 interface TransferParams {
   readonly metadata: { readonly image_grid_thw: readonly (readonly number[])[] };
-  /** Places among the images of the request. */
+  /** Indices among the images of the request. */
   readonly item_indices: readonly number[];
 }
 

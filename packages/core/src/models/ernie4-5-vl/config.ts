@@ -42,7 +42,7 @@ export function readErnieConfig(checkpointConfig: Readonly<Record<string, unknow
   // The hub's config has the language model's keys at its top level, and mlp_ratio instead of intermediate_size.
   const text = textConfigOrTopLevel(checkpointConfig);
   refuseOther("use_temporal_conv", checkpointConfig.use_temporal_conv, true);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_heads);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_heads, { headDim: visionConfig.head_dim });
   checkPatch(vision.in_channels, vision.patch_size);
   const { mlp_ratio } = readVisionConfig(visionConfig, { mlp_ratio: 4 });
   const absent = checkpointConfig.model_type === HUB_TYPE ? vision.hidden_size * mlp_ratio : 5120;

@@ -1,5 +1,6 @@
 /** Published Gemma 3 models with vision. They share a tower; the language models have three widths. */
 import type { ArchitectureConfig } from "../model-family.js";
+import { SIGLIP_SO400M } from "../tower-config.js";
 
 export const GEMMA3_MODELS = {
   "gemma-3-4b": published(2560),
@@ -14,14 +15,8 @@ function published(hidden_size: number): ArchitectureConfig {
     mm_tokens_per_image: 256,
     text_config: { hidden_size },
     vision_config: {
-      num_hidden_layers: 27,
-      hidden_size: 1152,
-      hidden_act: "gelu_pytorch_tanh",
-      intermediate_size: 4304,
-      num_attention_heads: 16,
-      num_channels: 3,
+      ...SIGLIP_SO400M,
       image_size: 896,
-      patch_size: 14,
     },
   };
 }

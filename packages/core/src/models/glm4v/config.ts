@@ -48,7 +48,7 @@ export function readGlm4vVisionConfig(given: Readonly<Record<string, unknown>>, 
   const visionConfig = withNames(given, OTHER_NAMES);
   const ocr = variant !== "glm4v";
   const config = readVisionConfig(visionConfig, ocr ? OCR_DEFAULTS : DEFAULTS);
-  checkHeads(config.hidden_size, "hidden_size", config.num_heads);
+  checkHeads(config.hidden_size, "hidden_size", config.num_heads, { headDim: visionConfig.head_dim });
   checkPatch(config.in_channels, config.patch_size);
   return {
     ...config,

@@ -1,14 +1,8 @@
 /** Published models of Idefics3's architecture. */
 import type { ArchitectureConfig } from "../model-family.js";
+import { SIGLIP_SO400M } from "../tower-config.js";
 
-const SO400M = {
-  num_hidden_layers: 27,
-  hidden_size: 1152,
-  intermediate_size: 4304,
-  num_attention_heads: 16,
-  image_size: 364,
-  patch_size: 14,
-};
+const SO400M = { ...SIGLIP_SO400M, image_size: 364 };
 
 const BASE = {
   num_hidden_layers: 12,

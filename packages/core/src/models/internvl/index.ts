@@ -13,6 +13,7 @@ import {
   INTERNVL_CHAT_IMAGES,
   INTERNVL_CHAT_SIZES,
   INTERNVL_IMAGES,
+  INTERNVL_VIDEO_CLASS,
   INTERNVL_VIDEO_SIZES,
   INTERNVL_VIDEOS,
   tilesOf,
@@ -57,6 +58,7 @@ export const internVL: ModelFamily = {
   create: (config) => createInternVL(config, "internvl"),
   images: INTERNVL_IMAGES,
   videos: INTERNVL_VIDEOS,
+  videosOfClass: INTERNVL_VIDEO_CLASS,
   videoSizes: INTERNVL_VIDEO_SIZES,
 };
 

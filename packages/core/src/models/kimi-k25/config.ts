@@ -54,7 +54,10 @@ export function readKimiConfig(checkpointConfig: Readonly<Record<string, unknown
   for (const [key, supported] of Object.entries(CLIPS))
     refuseOther(`vision_config.${key}`, visionConfig[key], supported);
   const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    headDim: visionConfig.head_dim,
+  });
   checkPatch(3, vision.patch_size);
   const [merge, ...others] = vision.merge_kernel_size;
   if (merge === undefined || merge === 0 || others.length !== 1 || others[0] !== merge)

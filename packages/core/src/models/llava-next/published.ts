@@ -1,6 +1,7 @@
 /** Published LLaVA 1.6 models, whose language models differ in width, and Granite Vision 3. */
 import { CLIP_L } from "../llava/published.js";
 import type { ArchitectureConfig } from "../model-family.js";
+import { SIGLIP_SO400M } from "../tower-config.js";
 
 const KIND = { architectures: ["LlavaNextForConditionalGeneration"], model_type: "llava_next" };
 
@@ -20,14 +21,8 @@ export const LLAVA_NEXT_MODELS = {
     text_config: { hidden_size: 2048 },
     vision_config: {
       model_type: "siglip_vision_model",
-      num_hidden_layers: 27,
-      hidden_size: 1152,
-      intermediate_size: 4304,
-      num_attention_heads: 16,
-      num_channels: 3,
+      ...SIGLIP_SO400M,
       image_size: 384,
-      patch_size: 14,
-      hidden_act: "gelu_pytorch_tanh",
     },
     vision_feature_layer: [-24, -20, -12, -1],
     vision_feature_select_strategy: "full",

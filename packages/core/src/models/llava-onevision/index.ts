@@ -9,12 +9,18 @@ import { centredTaps } from "../patch-tables.js";
 import type { VisionModel } from "../vision-model.js";
 import { readLlavaOnevisionConfig } from "./config.js";
 import { buildLlavaOnevisionGraph } from "./graph.js";
-import { LLAVA_ONEVISION_IMAGES, LLAVA_ONEVISION_VIDEO_SIZES, LLAVA_ONEVISION_VIDEOS } from "./preprocess.js";
+import {
+  LLAVA_ONEVISION_IMAGES,
+  LLAVA_ONEVISION_VIDEO_CLASS,
+  LLAVA_ONEVISION_VIDEO_SIZES,
+  LLAVA_ONEVISION_VIDEOS,
+} from "./preprocess.js";
 
 export const llavaOnevision: ModelFamily = {
   create: createLlavaOnevision,
   images: LLAVA_ONEVISION_IMAGES,
   videos: LLAVA_ONEVISION_VIDEOS,
+  videosOfClass: LLAVA_ONEVISION_VIDEO_CLASS,
   videoSizes: LLAVA_ONEVISION_VIDEO_SIZES,
 };
 

@@ -1,5 +1,6 @@
 /** Published LLaVA-OneVision models. They share a tower, SigLIP so400m at 384 pixels without its last layer. */
 import type { ArchitectureConfig } from "../model-family.js";
+import { SIGLIP_SO400M } from "../tower-config.js";
 
 export const LLAVA_ONEVISION_MODELS = {
   "llava-onevision-0.5b": published(896),
@@ -13,14 +14,9 @@ function published(hidden_size: number): ArchitectureConfig {
     text_config: { hidden_size },
     vision_config: {
       model_type: "siglip_vision_model",
+      ...SIGLIP_SO400M,
       num_hidden_layers: 26,
-      hidden_size: 1152,
-      intermediate_size: 4304,
-      num_attention_heads: 16,
-      num_channels: 3,
       image_size: 384,
-      patch_size: 14,
-      hidden_act: "gelu_pytorch_tanh",
     },
   };
 }

@@ -1,28 +1,13 @@
 /** Reads the vision part of a MiniCPM-V 4.6 config.json: SigLIP, with a merger between two of its layers. */
 import { describe, VitgraphError } from "@vitgraph/errors";
+import { readTower, SIGLIP_DEFAULTS } from "../tower-config.js";
 import {
-  checkHeads,
-  checkPatch,
-  readPositiveNumber,
   readTextConfigOf,
-  readVisionConfig,
   refuseOther,
   textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
-
-/** Names and defaults as in transformers' MiniCPMV4_6VisionConfig. */
-const DEFAULTS = {
-  hidden_size: 768,
-  intermediate_size: 3072,
-  num_hidden_layers: 12,
-  num_attention_heads: 12,
-  num_channels: 3,
-  image_size: 224,
-  patch_size: 16,
-  hidden_act: "gelu_pytorch_tanh",
-};
 
 /** Defaults of transformers' language model. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { qwen3_5_text: { hidden_size: 4096 } };
@@ -37,13 +22,8 @@ export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unkn
   refuseOther("drop_vision_last_layer", checkpointConfig.drop_vision_last_layer, false);
   refuseOther("merge_kernel_size", checkpointConfig.merge_kernel_size, [2, 2]);
   refuseOther("vision_config.window_kernel_size", visionConfig.window_kernel_size, [2, 2]);
-  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const vision = readTower(visionConfig, SIGLIP_DEFAULTS);
   const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
-    key: "num_attention_heads",
-    rope: false,
-  });
-  checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
   if (side < 1)
     throw wrongConfig("vision_config.image_size", vision.image_size, `at least ${vision.patch_size}`);
@@ -55,7 +35,6 @@ export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unkn
   }
   return {
     ...vision,
-    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
     text_hidden_size: text.hidden_size,
     /** Layers before the merger. */
     layersBefore: (layer as number) + 1,

@@ -56,7 +56,10 @@ export function readMiniMaxM3Config(checkpointConfig: Readonly<Record<string, un
     refuseOther(key, checkpointConfig[key], supported);
   for (const [key, supported] of Object.entries(SUPPORTED_OF_TOWER))
     refuseOther(`vision_config.${key}`, visionConfig[key], supported);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    headDim: visionConfig.head_dim,
+  });
   checkPatch(vision.num_channels, vision.patch_size);
   const key = "img_token_compression_config";
   const merging =

@@ -43,7 +43,10 @@ export function readMuseGlimmerConfig(checkpointConfig: Readonly<Record<string, 
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const text = textConfigOf(checkpointConfig);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    headDim: visionConfig.head_dim,
+  });
   checkPatch(CHANNELS, vision.patch_size);
   const side = vision.pos_emb_height;
   if (vision.pos_emb_width !== side)

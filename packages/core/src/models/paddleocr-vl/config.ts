@@ -34,7 +34,10 @@ export function readPaddleOCRConfig(checkpointConfig: Readonly<Record<string, un
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   // The hub's config has the language model's keys at its top level.
   const text = textConfigOrTopLevel(checkpointConfig);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    headDim: visionConfig.head_dim,
+  });
   checkPatch(vision.num_channels, vision.patch_size);
   return {
     ...vision,

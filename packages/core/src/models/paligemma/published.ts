@@ -1,5 +1,6 @@
 /** Published PaliGemma and PaliGemma 2 models: language models of four widths, each for images of three sizes. */
 import type { ArchitectureConfig } from "../model-family.js";
+import { SIGLIP_SO400M } from "../tower-config.js";
 
 export const PALIGEMMA_MODELS = {
   "paligemma-3b-224": published(2048, 224),
@@ -23,14 +24,8 @@ function published(projection_dim: number, image_size: number): ArchitectureConf
     projection_dim,
     vision_config: {
       model_type: "siglip_vision_model",
-      num_hidden_layers: 27,
-      hidden_size: 1152,
-      intermediate_size: 4304,
-      num_attention_heads: 16,
-      num_channels: 3,
+      ...SIGLIP_SO400M,
       image_size,
-      patch_size: 14,
-      hidden_act: "gelu_pytorch_tanh",
     },
     preprocessor: { size: { height: image_size, width: image_size } },
   };

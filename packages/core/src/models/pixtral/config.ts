@@ -57,12 +57,10 @@ export function readPixtralConfig(
     [usual]: LANGUAGE_MODELS[usual],
     ...LANGUAGE_MODELS,
   });
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
-  refuseOther(
-    "vision_config.head_dim",
-    visionConfig.head_dim,
-    vision.hidden_size / vision.num_attention_heads,
-  );
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    headDim: visionConfig.head_dim,
+  });
   checkPatch(vision.num_channels, vision.patch_size);
   // LLaVA's defaults are for another tower: the last layer but one, without its first row.
   const { vision_feature_layer = isLlava ? -2 : -1, vision_feature_select_strategy = "default" } =

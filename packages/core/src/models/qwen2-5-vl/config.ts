@@ -54,7 +54,7 @@ export function readQwen2_5VLVisionConfig(
       `a divisor of num_heads ${heads}`,
     );
   const config = { ...vision, num_key_value_heads, rope_theta: readRopeTheta(visionConfig) };
-  checkHeads(config.hidden_size, "hidden_size", config.num_heads);
+  checkHeads(config.hidden_size, "hidden_size", config.num_heads, { headDim: visionConfig.head_dim });
   checkPatch(config.in_channels, config.patch_size);
   const { window_size, patch_size, spatial_merge_size } = config;
   if (window_size < patch_size * spatial_merge_size)

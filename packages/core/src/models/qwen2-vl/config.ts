@@ -24,7 +24,7 @@ export type Qwen2VLVisionConfig = ReturnType<typeof readQwen2VLVisionConfig>;
 export function readQwen2VLVisionConfig(given: Readonly<Record<string, unknown>>) {
   const visionConfig = withNames(given, OTHER_NAMES);
   const config = { ...readVisionConfig(visionConfig, DEFAULTS), rope_theta: readRopeTheta(visionConfig) };
-  checkHeads(config.embed_dim, "embed_dim", config.num_heads);
+  checkHeads(config.embed_dim, "embed_dim", config.num_heads, { headDim: visionConfig.head_dim });
   checkPatch(config.in_channels, config.patch_size);
   return config;
 }

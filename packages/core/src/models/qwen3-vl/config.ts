@@ -37,7 +37,7 @@ export function readQwen3VLVisionConfig(given: Readonly<Record<string, unknown>>
     ...readVisionConfig(visionConfig, DEFAULTS),
     rope_theta: readRopeTheta(visionConfig),
   };
-  checkHeads(config.hidden_size, "hidden_size", config.num_heads);
+  checkHeads(config.hidden_size, "hidden_size", config.num_heads, { headDim: visionConfig.head_dim });
   checkPatch(config.in_channels, config.patch_size);
   const { num_position_embeddings, deepstack_visual_indexes, depth } = config;
   if (!Number.isInteger(Math.sqrt(num_position_embeddings)))

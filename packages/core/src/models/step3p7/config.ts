@@ -56,7 +56,10 @@ export function readStepConfig(checkpointConfig: Readonly<Record<string, unknown
   for (const [key, supported] of Object.entries(VARIANT))
     refuseOther(`vision_config.${key}`, visionConfig[key], supported);
   const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    headDim: visionConfig.head_dim,
+  });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
   if (side % MERGE !== 0)
