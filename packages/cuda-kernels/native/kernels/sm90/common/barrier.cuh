@@ -102,12 +102,11 @@ __device__ __forceinline__ int cluster_rank() {
 }
 
 /// A barrier of all threads of the cluster, split into arrive and wait.
-__device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
-__device__ __forceinline__ void cluster_sync() {
-  cluster_arrive();
-  cluster_wait();
+/// An arrival after barrier_init_done, which orders the inits: a release would wait for all memory.
+__device__ __forceinline__ void cluster_arrive_after_init() {
+  asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
 }
 
 __device__ __forceinline__ void named_barrier_sync(int barrier, int threads) {

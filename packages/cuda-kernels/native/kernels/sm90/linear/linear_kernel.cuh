@@ -63,6 +63,8 @@ struct LinearShape {
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
   /// Groups of residual loaded at once: half a row if the sums leave few registers.
   static constexpr int kResidualGroups = kRowBlocks * kConsumerColumns > 320 ? 3 : 8;
+  /// Small shared tiles have registers to load the residual before their products, and nothing else hides its latency.
+  static constexpr bool kLoadsResidualFirst = kShare && kConsumers == 2 && kRowBlocks * kConsumerColumns <= 128;
   /// A band is 1024 rows.
   static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
   /// With norms the producer's other warps work too: they load as many pieces of a row at once as fit.
@@ -220,6 +222,21 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
       at.advance();
     }
   }
+  // A block must not exit while other blocks of its cluster release its stages.
+  if constexpr (Shape::kCluster > 1) {
+    for (int stage = 0; stage < Shape::kStages; ++stage) {
+      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+      at.advance();
+    }
+  }
+}
+
+/// This thread's number, read once more: what depends on it is not kept in registers during the products, of which
+/// 128x192 has none to spare.
+__device__ __forceinline__ int thread_again() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
 }
 
 /// Loads two floats from shared memory in program order: the compiler would hoist all such loads, and spill the sums.
@@ -293,11 +310,11 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
   RingPosition<Shape::kStages> at;
   // Turns also keep a consumer from testing a barrier before its phase: the other has waited for all previous phases.
   if (!Shape::kShare && consumer == 1) named_barrier_arrive(1, 256);
-  for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, ++turn) {
-    if (!Shape::kShare && turn % 2 != consumer) {
-      at.advance_by(steps);
-      continue;
-    }
+  // Of consumers that alternate, each computes every second tile, and passes over the stages of the others.
+  constexpr int kTurns = Shape::kShare ? 1 : 2;
+  if (!Shape::kShare && consumer == 1) at.advance_by(steps);
+  for (int tile = first_tile + (Shape::kShare ? 0 : consumer * tile_stride), turn = 0; tile < order.count();
+       tile += kTurns * tile_stride, ++turn) {
     int2 first = order.at(tile);
     first.x += place.row * Shape::kRows;
     first.y += place.column * Shape::kColumns + column_in_tile;
@@ -309,6 +326,17 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
         sums[block][4 * j] = sums[block][4 * j + 2] = bias.x;
         sums[block][4 * j + 1] = sums[block][4 * j + 3] = bias.y;
+      }
+    }
+    constexpr int kGroups = divide_up(Shape::kConsumerColumns, 32);
+    constexpr bool kResidualFirst = Epilogue::kResidual && Shape::kLoadsResidualFirst;
+    uint4 loaded[kResidualFirst ? 2 * Shape::kRowBlocks : 1][kGroups]{};
+    if constexpr (kResidualFirst) {
+#pragma unroll
+      for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
+        const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
+        load_residual<kGroups>(operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, 0,
+                               loaded[i]);
       }
     }
     if (!Shape::kShare) named_barrier_sync(1 + consumer, 256);
@@ -348,15 +376,9 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
-    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
-      // Recomputed to save two registers: with them 128x192 would spill.
-      first = order.at(tile);
-      first.x += place.row * Shape::kRows;
-      first.y += place.column * Shape::kColumns + column_in_tile;
-    }
     if constexpr (Epilogue::kNorm) {
-      const int buffer = turn % 2;
-      barrier_wait(&norms.full[buffer], turn / 2 % 2);
+      const int buffer = Shape::kShare ? turn % 2 : consumer;
+      barrier_wait(&norms.full[buffer], Shape::kShare ? turn / 2 % 2 : turn % 2);
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
         const float2 upper = load_in_order(&norms.rows[buffer][row_in_tile + block * 64].x);
@@ -377,23 +399,40 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       __syncwarp();
       if (lane == 0) barrier_arrive(&norms.empty[buffer]);
     }
+    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
+      // Recomputed to save two registers: with them 128x192 would spill.
+      first = order.at(tile);
+      first.x += place.row * Shape::kRows;
+      first.y += place.column * Shape::kColumns + column_in_tile;
+    }
 
     const auto finish = [&]<bool kTurn>() {
+      const int thread = thread_again();
+      const int row_of_thread = consumer * Shape::kRowsApart + thread % 128 / 32 * 16 + thread % 32 / 4;
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int row = first.x + row_in_tile + block * 64 + half * 8;
+          const int row = first.x + row_of_thread + block * 64 + half * 8;
           // If the tile has only half of a group of 32 columns, the rest is zero and not written.
-          float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
+          float of_row[kGroups][8]{};
 #pragma unroll
           for (int i = 0; i < Shape::kConsumerColumns / 4; ++i) {
             of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
           }
-          finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kResidual ? Shape::kResidualGroups : 0,
+          uint4 residual[kGroups]{};
+          if constexpr (kResidualFirst) {
+#pragma unroll
+            for (int i = 0; i < kGroups; ++i) residual[i] = loaded[2 * block + half][i];
+          }
+          finish_row<Epilogue::kActivation, true, kTurn,
+                     kResidualFirst        ? kResidualLoaded
+                     : Epilogue::kResidual ? Shape::kResidualGroups
+                                           : 0,
                      Epilogue::kStatistics ? Shape::kConsumerColumns : 0>(
               operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, of_row,
-              kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half]);
+              kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half],
+              residual);
         }
       }
     };
@@ -402,6 +441,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     } else {
       finish.template operator()<false>();
     }
+    if (!Shape::kShare) at.advance_by(steps);
   }
 }
 
@@ -412,28 +452,29 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   extern __shared__ __align__(1024) unsigned char tensors[];
   auto& shared = *reinterpret_cast<LinearShared<Shape::kStages>*>(tensors + Shape::kTensorBytes);
   auto& norms = *reinterpret_cast<LinearNormShared<Shape>*>(&shared + 1);
+  // Counts are written before a run's first kernel, so they need no wait. Loaded while the barriers are initialised.
+  const int rows = uniform(real_rows(arguments.operands.rows));
+  if (threadIdx.x < Shape::kStages) {
+    barrier_init(&shared.full[threadIdx.x], 1);
+    barrier_init(&shared.empty[threadIdx.x], kReleasingWarps);
+    barrier_init_done();
+  }
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < Shape::kStages; ++stage) {
-      barrier_init(&shared.full[stage], 1);
-      barrier_init(&shared.empty[stage], kReleasingWarps);
-    }
     if constexpr (Epilogue::kNorm) {
       for (int buffer = 0; buffer < 2; ++buffer) {
         barrier_init(&norms.full[buffer], kNormThreads);
         barrier_init(&norms.empty[buffer], 4 * (Shape::kShare ? Shape::kConsumers : 1));
       }
+      barrier_init_done();
     }
-    barrier_init_done();
     prefetch_tensor_map(&arguments.x);
     prefetch_tensor_map(&arguments.weight);
   }
   if constexpr (Shape::kCluster == 1) {
     __syncthreads();
   } else {
-    cluster_sync();
+    cluster_arrive_after_init();
   }
-  // Counts are written before a run's first kernel, so they need no wait either.
-  const int rows = uniform(real_rows(arguments.operands.rows));
   const TileOrder<Shape> order(rows, arguments.operands.columns);
   const int steps = divide_up(arguments.operands.inner, Shape::kStep);
   const int first_tile = static_cast<int>(blockIdx.x) / Shape::kCluster;
@@ -444,6 +485,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
     give_registers<Shape::producer_registers(Epilogue::kNorm)>();
+    if constexpr (Shape::kCluster > 1) cluster_wait();
     if (threadIdx.x < 32 && is_elected()) {
       produce<Shape>(arguments, order, steps, first_tile, tile_stride, x_shared, weight_shared, shared);
     }
@@ -452,6 +494,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     __syncwarp();
   } else {
     take_registers<Shape::consumer_registers(Epilogue::kNorm)>();
+    if constexpr (Shape::kCluster > 1) cluster_wait();
     await_previous_kernels();
     if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) {
       write_statistics_width(arguments.operands, Shape::kConsumerColumns);
@@ -459,8 +502,6 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
                              weight_shared, shared, norms);
   }
-  // A block must not exit while other blocks of its cluster send to its shared memory.
-  if constexpr (Shape::kCluster > 1) cluster_sync();
 }
 
 }  // namespace vitgraph::kernels::sm90

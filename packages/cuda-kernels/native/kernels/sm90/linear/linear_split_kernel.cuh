@@ -125,6 +125,17 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     if (lane == 0) barrier_arrive(&shared.ring.empty[stage]);
   };
   float sums[Shape::kRowBlocks][Shape::kColumns / 2] = {};
+  // Loaded first, so that the products hide its latency.
+  uint4 residuals[Shape::kOwnPieces][1]{};
+  if constexpr (Epilogue::kResidual) {
+#pragma unroll
+    for (int i = 0; i < Shape::kOwnPieces; ++i) {
+      const int piece = rank + i * Shape::kSplit;
+      const int2 at_piece = piece_at<Shape>(piece, first, consumer);
+      load_residual<1>(operands, at_piece.x, piece < Shape::kPieces && at_piece.x < rows, at_piece.y, operands.columns,
+                       0, residuals[i]);
+    }
+  }
   RingPosition<Shape::kStages> at;
   int last_stage = 0;
   for (int step = 0; step < steps; ++step) {
@@ -226,8 +237,9 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
     for (float& value : finished[0]) value = activate(activation, value);
     const RowTurns turns = Epilogue::kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-    finish_row<Activation::none, true, Epilogue::kRotate, 1, Epilogue::kStatistics ? 32 : 0>(
-        operands, row, row < rows, column, operands.columns, finished, turns);
+    finish_row<Activation::none, true, Epilogue::kRotate, Epilogue::kResidual ? kResidualLoaded : 0,
+               Epilogue::kStatistics ? 32 : 0>(operands, row, row < rows, column, operands.columns, finished, turns,
+                                               residuals[i]);
   }
 }
 
@@ -238,6 +250,8 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
   auto& shared =
       *reinterpret_cast<LinearSplitShared<Shape::kStages>*>(tensors + Shape::kTensorBytes + Shape::kReceivedBytes);
   const int rank = uniform(cluster_rank());
+  // Counts are written before a run's first kernel, so no wait is needed.
+  const int rows = uniform(real_rows(arguments.operands.rows));
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_init(&shared.ring.full[stage], 1);
@@ -251,9 +265,7 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
   }
   __syncthreads();
   const LinearOperands& operands = arguments.operands;
-  // Counts are written before a run's first kernel, so no wait is needed. Row tiles come first, so that blocks with the
-  // same weights run at the same time.
-  const int rows = uniform(real_rows(operands.rows));
+  // Row tiles come first, so that blocks with the same weights run at the same time.
   const int row_tiles = divide_up(rows, Shape::kRows);
   const int tile = static_cast<int>(blockIdx.x) / Shape::kSplit;
   if (tile >= row_tiles * divide_up(operands.columns, Shape::kColumns)) {
@@ -262,7 +274,7 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
     return;
   }
   // Other blocks may send only after the mbarrier is initialised.
-  cluster_arrive();
+  cluster_arrive_after_init();
   const int column_tile = tile / row_tiles;
   const int2 first{(tile - column_tile * row_tiles) * Shape::kRows, column_tile * Shape::kColumns};
   const int all_steps = divide_up(operands.inner, Shape::kStep);
