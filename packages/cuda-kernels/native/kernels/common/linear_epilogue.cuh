@@ -171,50 +171,36 @@ __device__ __forceinline__ float2 load_norm_vector(const float* vector, int colu
   return at < columns ? __ldg(reinterpret_cast<const float2*>(vector + at)) : float2{};
 }
 
-/// Loads this lane's part of a row's residual for finish_row, 16 bytes in each group of 32 columns: kCount groups from
-/// `from_group` on. Where there is no element, nothing is loaded.
-template <int kCount, int kGroups>
-__device__ __forceinline__ void load_residual(const LinearOperands& operands, int row, bool row_is_real,
-                                              int first_column, int end_column, int from_group,
-                                              uint4 (&residual)[kGroups]) {
-  const int first = first_column + 8 * (static_cast<int>(threadIdx.x) % 4);
-  const int groups = row_is_real ? divide_up(max(min(operands.columns, end_column) - first, 0), 32) : 0;
-  if (operands.residual.data == nullptr || groups <= from_group) return;
-  const auto* from = reinterpret_cast<const uint4*>(residual_of(operands, row) + first);
-#pragma unroll
-  for (int group = from_group; group < kGroups && group < from_group + kCount; ++group) {
-    if (group < groups) residual[group] = from[4 * group];
-  }
-}
-
-/// kResidualGroups of finish_row: the caller has loaded the residual.
-inline constexpr int kResidualLoaded = -1;
-
 /// Finishes 32 · kGroups columns of a row, up to `end_column`, a multiple of 8: `sums[g]` are this lane's columns of
 /// the g-th four blocks of 8, bias included. Called by whole warps. kVectors: columns are a multiple of 8, rows of y
 /// and residual are aligned to 16 bytes. kRotate: apply RoPE, with this row's `turns`. kStatistics: width of the row's
-/// piece whose statistics are also written; 0 for none. kResidualGroups: groups loaded into `residual` at once (more need
-/// more registers); 0 without a residual; kResidualLoaded if the caller has loaded it.
+/// piece whose statistics are also written; 0 for none. kResidualGroups: groups of residual loaded at once (more need
+/// more registers); 0 without a residual.
 template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0,
           int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
-                                           int end_column, const float (&sums)[kGroups][8], const RowTurns& turns,
-                                           uint4 (&residual)[kGroups]) {
+                                           int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;
   if constexpr (kVectors) {
     const int first = first_column + 8 * quad_lane;
     const int groups = row_is_real ? divide_up(max(min(operands.columns, end_column) - first, 0), 32) : 0;
-    const bool with_residual = kResidualGroups != 0 && operands.residual.data != nullptr;
+    const bool with_residual = kResidualGroups > 0 && operands.residual.data != nullptr;
+    uint4 residual[kGroups] = {};
+    const auto load_residual = [&](int from_group) {
+      if (!with_residual || groups <= from_group) return;
+      const auto* from = reinterpret_cast<const uint4*>(residual_of(operands, row) + first);
+#pragma unroll
+      for (int group = from_group; group < kGroups && group < from_group + kResidualGroups; ++group) {
+        if (group < groups) residual[group] = from[4 * group];
+      }
+    };
     auto* y = reinterpret_cast<uint4*>(operands.y.data + row * operands.y.row_stride + first);
     std::uint32_t rounded[kGroups][4];
     int in_head = kRotate ? first % operands.rotation.head_size : 0;
     const int head_step = kRotate ? 32 % operands.rotation.head_size : 0;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
-      if constexpr (kResidualGroups > 0) {
-        if (group % kResidualGroups == 0)
-          load_residual<kResidualGroups>(operands, row, row_is_real, first_column, end_column, group, residual);
-      }
+      if (kResidualGroups > 0 && group % max(kResidualGroups, 1) == 0) load_residual(group);
       float values[8];
 #pragma unroll
       for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(sums[group][i]);
@@ -257,7 +243,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
     if constexpr (kStatistics != 0) write_statistics(operands, row, row_is_real, first_column, kStatistics, rounded);
   } else {
     if (!row_is_real) return;
-    const Bf16* added = operands.residual.data == nullptr ? nullptr : residual_of(operands, row);
+    const Bf16* residual = operands.residual.data == nullptr ? nullptr : residual_of(operands, row);
     Bf16* y = operands.y.data + row * operands.y.row_stride;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
@@ -284,7 +270,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
             continue;
           }
         }
-        const float extra = added == nullptr ? 0 : __bfloat162float(added[at]);
+        const float extra = residual == nullptr ? 0 : __bfloat162float(residual[at]);
         y[at] = __float2bfloat16_rn(activate<kActivation>(sums[group][i]) + extra);
       }
     }

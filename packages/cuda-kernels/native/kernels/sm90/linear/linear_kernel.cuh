@@ -63,8 +63,6 @@ struct LinearShape {
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
   /// Groups of residual loaded at once: half a row if the sums leave few registers.
   static constexpr int kResidualGroups = kRowBlocks * kConsumerColumns > 320 ? 3 : 8;
-  /// Small shared tiles have registers to load the residual before their products, and nothing else hides its latency.
-  static constexpr bool kLoadsResidualFirst = kShare && kConsumers == 2 && kRowBlocks * kConsumerColumns <= 128;
   /// A band is 1024 rows.
   static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
   /// With norms the producer's other warps work too: they load as many pieces of a row at once as fit.
@@ -222,7 +220,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
       at.advance();
     }
   }
-  // A block must not exit while other blocks of its cluster release its stages.
+  // A block must not exit before the other blocks of its cluster have released what it copied.
   if constexpr (Shape::kCluster > 1) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
@@ -328,17 +326,6 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
         sums[block][4 * j + 1] = sums[block][4 * j + 3] = bias.y;
       }
     }
-    constexpr int kGroups = divide_up(Shape::kConsumerColumns, 32);
-    constexpr bool kResidualFirst = Epilogue::kResidual && Shape::kLoadsResidualFirst;
-    uint4 loaded[kResidualFirst ? 2 * Shape::kRowBlocks : 1][kGroups]{};
-    if constexpr (kResidualFirst) {
-#pragma unroll
-      for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
-        const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
-        load_residual<kGroups>(operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, 0,
-                               loaded[i]);
-      }
-    }
     if (!Shape::kShare) named_barrier_sync(1 + consumer, 256);
     int last_stage = 0;
     for (int step = 0; step < steps; ++step) {
@@ -415,24 +402,15 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
         for (int half = 0; half < 2; ++half) {
           const int row = first.x + row_of_thread + block * 64 + half * 8;
           // If the tile has only half of a group of 32 columns, the rest is zero and not written.
-          float of_row[kGroups][8]{};
+          float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
 #pragma unroll
           for (int i = 0; i < Shape::kConsumerColumns / 4; ++i) {
             of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
           }
-          uint4 residual[kGroups]{};
-          if constexpr (kResidualFirst) {
-#pragma unroll
-            for (int i = 0; i < kGroups; ++i) residual[i] = loaded[2 * block + half][i];
-          }
-          finish_row<Epilogue::kActivation, true, kTurn,
-                     kResidualFirst        ? kResidualLoaded
-                     : Epilogue::kResidual ? Shape::kResidualGroups
-                                           : 0,
+          finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kResidual ? Shape::kResidualGroups : 0,
                      Epilogue::kStatistics ? Shape::kConsumerColumns : 0>(
               operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, of_row,
-              kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half],
-              residual);
+              kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half]);
         }
       }
     };

@@ -125,17 +125,6 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     if (lane == 0) barrier_arrive(&shared.ring.empty[stage]);
   };
   float sums[Shape::kRowBlocks][Shape::kColumns / 2] = {};
-  // Loaded first, so that the products hide its latency.
-  uint4 residuals[Shape::kOwnPieces][1]{};
-  if constexpr (Epilogue::kResidual) {
-#pragma unroll
-    for (int i = 0; i < Shape::kOwnPieces; ++i) {
-      const int piece = rank + i * Shape::kSplit;
-      const int2 at_piece = piece_at<Shape>(piece, first, consumer);
-      load_residual<1>(operands, at_piece.x, piece < Shape::kPieces && at_piece.x < rows, at_piece.y, operands.columns,
-                       0, residuals[i]);
-    }
-  }
   RingPosition<Shape::kStages> at;
   int last_stage = 0;
   for (int step = 0; step < steps; ++step) {
@@ -237,9 +226,8 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
     for (float& value : finished[0]) value = activate(activation, value);
     const RowTurns turns = Epilogue::kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-    finish_row<Activation::none, true, Epilogue::kRotate, Epilogue::kResidual ? kResidualLoaded : 0,
-               Epilogue::kStatistics ? 32 : 0>(operands, row, row < rows, column, operands.columns, finished, turns,
-                                               residuals[i]);
+    finish_row<Activation::none, true, Epilogue::kRotate, 1, Epilogue::kStatistics ? 32 : 0>(
+        operands, row, row < rows, column, operands.columns, finished, turns);
   }
 }
 

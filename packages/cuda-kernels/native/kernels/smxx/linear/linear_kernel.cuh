@@ -129,9 +129,7 @@ __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const Lin
 #pragma unroll
       for (int i = 0; i < 8; ++i) of_row[0][i] = sums[m][i / 2][2 * half + i % 2];
       const RowTurns turns = kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-      uint4 residual[1]{};
-      finish_row<kActivation, kVectors, kRotate>(operands, row, row < rows, column, operands.columns, of_row, turns,
-                                                 residual);
+      finish_row<kActivation, kVectors, kRotate>(operands, row, row < rows, column, operands.columns, of_row, turns);
     }
   }
 }
