@@ -220,6 +220,21 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
       at.advance();
     }
   }
+  // A block must not exit before the other blocks of its cluster have released what it copied.
+  if constexpr (Shape::kCluster > 1) {
+    for (int stage = 0; stage < Shape::kStages; ++stage) {
+      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+      at.advance();
+    }
+  }
+}
+
+/// This thread's number, read once more: what depends on it is not kept in registers during the products, of which
+/// 128x192 has none to spare.
+__device__ __forceinline__ int thread_again() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
 }
 
 /// Loads two floats from shared memory in program order: the compiler would hoist all such loads, and spill the sums.
@@ -293,11 +308,11 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
   RingPosition<Shape::kStages> at;
   // Turns also keep a consumer from testing a barrier before its phase: the other has waited for all previous phases.
   if (!Shape::kShare && consumer == 1) named_barrier_arrive(1, 256);
-  for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, ++turn) {
-    if (!Shape::kShare && turn % 2 != consumer) {
-      at.advance_by(steps);
-      continue;
-    }
+  // Of consumers that alternate, each computes every second tile, and passes over the stages of the others.
+  constexpr int kTurns = Shape::kShare ? 1 : 2;
+  if (!Shape::kShare && consumer == 1) at.advance_by(steps);
+  for (int tile = first_tile + (Shape::kShare ? 0 : consumer * tile_stride), turn = 0; tile < order.count();
+       tile += kTurns * tile_stride, ++turn) {
     int2 first = order.at(tile);
     first.x += place.row * Shape::kRows;
     first.y += place.column * Shape::kColumns + column_in_tile;
@@ -348,15 +363,9 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
-    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
-      // Recomputed to save two registers: with them 128x192 would spill.
-      first = order.at(tile);
-      first.x += place.row * Shape::kRows;
-      first.y += place.column * Shape::kColumns + column_in_tile;
-    }
     if constexpr (Epilogue::kNorm) {
-      const int buffer = turn % 2;
-      barrier_wait(&norms.full[buffer], turn / 2 % 2);
+      const int buffer = Shape::kShare ? turn % 2 : consumer;
+      barrier_wait(&norms.full[buffer], Shape::kShare ? turn / 2 % 2 : turn % 2);
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
         const float2 upper = load_in_order(&norms.rows[buffer][row_in_tile + block * 64].x);
@@ -377,13 +386,21 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       __syncwarp();
       if (lane == 0) barrier_arrive(&norms.empty[buffer]);
     }
+    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
+      // Recomputed to save two registers: with them 128x192 would spill.
+      first = order.at(tile);
+      first.x += place.row * Shape::kRows;
+      first.y += place.column * Shape::kColumns + column_in_tile;
+    }
 
     const auto finish = [&]<bool kTurn>() {
+      const int thread = thread_again();
+      const int row_of_thread = consumer * Shape::kRowsApart + thread % 128 / 32 * 16 + thread % 32 / 4;
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int row = first.x + row_in_tile + block * 64 + half * 8;
+          const int row = first.x + row_of_thread + block * 64 + half * 8;
           // If the tile has only half of a group of 32 columns, the rest is zero and not written.
           float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
 #pragma unroll
@@ -402,6 +419,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     } else {
       finish.template operator()<false>();
     }
+    if (!Shape::kShare) at.advance_by(steps);
   }
 }
 
@@ -412,28 +430,29 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   extern __shared__ __align__(1024) unsigned char tensors[];
   auto& shared = *reinterpret_cast<LinearShared<Shape::kStages>*>(tensors + Shape::kTensorBytes);
   auto& norms = *reinterpret_cast<LinearNormShared<Shape>*>(&shared + 1);
+  // Counts are written before a run's first kernel, so they need no wait. Loaded while the barriers are initialised.
+  const int rows = uniform(real_rows(arguments.operands.rows));
+  if (threadIdx.x < Shape::kStages) {
+    barrier_init(&shared.full[threadIdx.x], 1);
+    barrier_init(&shared.empty[threadIdx.x], kReleasingWarps);
+    barrier_init_done();
+  }
   if (threadIdx.x == 0) {
-    for (int stage = 0; stage < Shape::kStages; ++stage) {
-      barrier_init(&shared.full[stage], 1);
-      barrier_init(&shared.empty[stage], kReleasingWarps);
-    }
     if constexpr (Epilogue::kNorm) {
       for (int buffer = 0; buffer < 2; ++buffer) {
         barrier_init(&norms.full[buffer], kNormThreads);
         barrier_init(&norms.empty[buffer], 4 * (Shape::kShare ? Shape::kConsumers : 1));
       }
+      barrier_init_done();
     }
-    barrier_init_done();
     prefetch_tensor_map(&arguments.x);
     prefetch_tensor_map(&arguments.weight);
   }
   if constexpr (Shape::kCluster == 1) {
     __syncthreads();
   } else {
-    cluster_sync();
+    cluster_arrive_after_init();
   }
-  // Counts are written before a run's first kernel, so they need no wait either.
-  const int rows = uniform(real_rows(arguments.operands.rows));
   const TileOrder<Shape> order(rows, arguments.operands.columns);
   const int steps = divide_up(arguments.operands.inner, Shape::kStep);
   const int first_tile = static_cast<int>(blockIdx.x) / Shape::kCluster;
@@ -444,6 +463,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
     give_registers<Shape::producer_registers(Epilogue::kNorm)>();
+    if constexpr (Shape::kCluster > 1) cluster_wait();
     if (threadIdx.x < 32 && is_elected()) {
       produce<Shape>(arguments, order, steps, first_tile, tile_stride, x_shared, weight_shared, shared);
     }
@@ -452,6 +472,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     __syncwarp();
   } else {
     take_registers<Shape::consumer_registers(Epilogue::kNorm)>();
+    if constexpr (Shape::kCluster > 1) cluster_wait();
     await_previous_kernels();
     if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) {
       write_statistics_width(arguments.operands, Shape::kConsumerColumns);
@@ -459,8 +480,6 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
                              weight_shared, shared, norms);
   }
-  // A block must not exit while other blocks of its cluster send to its shared memory.
-  if constexpr (Shape::kCluster > 1) cluster_sync();
 }
 
 }  // namespace vitgraph::kernels::sm90

@@ -238,6 +238,8 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
   auto& shared =
       *reinterpret_cast<LinearSplitShared<Shape::kStages>*>(tensors + Shape::kTensorBytes + Shape::kReceivedBytes);
   const int rank = uniform(cluster_rank());
+  // Counts are written before a run's first kernel, so no wait is needed.
+  const int rows = uniform(real_rows(arguments.operands.rows));
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_init(&shared.ring.full[stage], 1);
@@ -251,9 +253,7 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
   }
   __syncthreads();
   const LinearOperands& operands = arguments.operands;
-  // Counts are written before a run's first kernel, so no wait is needed. Row tiles come first, so that blocks with the
-  // same weights run at the same time.
-  const int rows = uniform(real_rows(operands.rows));
+  // Row tiles come first, so that blocks with the same weights run at the same time.
   const int row_tiles = divide_up(rows, Shape::kRows);
   const int tile = static_cast<int>(blockIdx.x) / Shape::kSplit;
   if (tile >= row_tiles * divide_up(operands.columns, Shape::kColumns)) {
@@ -262,7 +262,7 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
     return;
   }
   // Other blocks may send only after the mbarrier is initialised.
-  cluster_arrive();
+  cluster_arrive_after_init();
   const int column_tile = tile / row_tiles;
   const int2 first{(tile - column_tile * row_tiles) * Shape::kRows, column_tile * Shape::kColumns};
   const int all_steps = divide_up(operands.inner, Shape::kStep);
