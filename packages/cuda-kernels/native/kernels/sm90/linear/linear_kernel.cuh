@@ -229,8 +229,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   }
 }
 
-/// This thread's number, read once more: what depends on it is not kept in registers during the products, of which
-/// 128x192 has none to spare.
+/// This thread's number, read once more: what depends on it is then not kept in registers during the products.
 __device__ __forceinline__ int thread_again() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
@@ -394,7 +393,8 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     }
 
     const auto finish = [&]<bool kTurn>() {
-      const int thread = thread_again();
+      // With 192 sums none is left to keep it in. With fewer it would cost one more, and 128x240 would spill.
+      const int thread = Shape::kSums > 144 ? thread_again() : static_cast<int>(threadIdx.x);
       const int row_of_thread = consumer * Shape::kRowsApart + thread % 128 / 32 * 16 + thread % 32 / 4;
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
