@@ -20,7 +20,7 @@ const HELP = `Usage: node compare.mjs (--arch NAME | --model DIR) [options] [-- 
   --squares            also single square images of many sizes, without the exact graph: for the plot of docs/performance.md
   --peer NAME          one peer alone; can be repeated (transformers-eager, padded-graph-fa2, exact-graph-cudnn), or none
   --repetitions N      timed runs of each (default: 20)
-  --time-limit SECONDS no peer starts after it
+  --time-limit SECONDS no peer starts after it: each takes some 15 s to compile for each workload
   --python PATH        a Python with torch and transformers (default: python3)
   --json FILE          write both reports, with the commit
 `;

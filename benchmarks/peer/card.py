@@ -40,9 +40,9 @@ class CardSampler:
                 continue
             self.samples.append((time.perf_counter(), clock, power))
 
-    def between(self, start: float, end: float) -> dict | None:
-        """Means of the samples between two moments of `time.perf_counter()`; None where there are none."""
-        samples = [sample for sample in list(self.samples) if start <= sample[0] <= end]
+    def since(self, moment: float) -> dict | None:
+        """Means of the samples after a moment of `time.perf_counter()`; None where there are none."""
+        samples = [sample for sample in list(self.samples) if sample[0] >= moment]
         if not samples:
             return None
         return {

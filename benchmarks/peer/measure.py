@@ -39,8 +39,8 @@ def time_wall(call, repetitions: int) -> list[float]:
     return times
 
 
-def capture_graph(tower, inputs) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
-    """Compiles and captures `tower.forward(*inputs.arguments())`: the graph, and the output that a replay writes."""
+def time_graph(tower, inputs, repetitions: int) -> tuple[list[float], torch.Tensor]:
+    """Compiles, captures and replays `tower.forward(*inputs.arguments())`; the output of the last replay."""
     torch.compiler.reset()  # or the limit on recompilations would be met
     compiled = torch.compile(tower.forward, dynamic=False)
     arguments = inputs.arguments()
@@ -50,12 +50,6 @@ def capture_graph(tower, inputs) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         output = compiled(*arguments)
-    return graph, output
-
-
-def time_graph(tower, inputs, repetitions: int) -> tuple[list[float], torch.Tensor]:
-    """Captures a graph as above, and times its replays; the output of the last one."""
-    graph, output = capture_graph(tower, inputs)
     times = time_events(graph.replay, repetitions)
     return times, output.clone()
 

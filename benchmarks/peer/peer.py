@@ -12,22 +12,15 @@ Peers, all in bfloat16 with the same weights and inputs:
 
 Times are medians in milliseconds; graphs are timed by events around one replay. The padded graph is
 captured with the real longest segment, where a server would need the longest that the budget allows:
-an advantage for it.
-
-torch.compile takes some 15 s for each shape, so each workload has a process, and they compile at
-once: each takes some 5 GB of the card. Then they time, one after another.
+an advantage for it. torch.compile takes some 15 s for each shape: choose with --only and --peers, or
+end in time with --time-limit.
 """
 
 import argparse
 import itertools
 import json
-import multiprocessing
-import os
 import statistics
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -40,7 +33,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
 
 from card import CardSampler
-from measure import SMALLEST_SLOTS, capture_graph, relative_l2, time_events, time_wall
+from measure import SMALLEST_SLOTS, relative_l2, time_events, time_graph, time_wall
 from tower import (
     DEVICE,
     Workload,
@@ -57,8 +50,6 @@ from tower import (
 )
 
 MATMUL_SIDE = 8192
-# The others then time without this one.
-LONGEST_COMPILATION_S = 300
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
@@ -189,88 +180,43 @@ class Context:
     grids: list[tuple[int, int, int]]
     inputs: Inputs
     budget: int
+    repetitions: int
 
 
-@dataclass
-class Prepared:
-    """A peer that has been compiled and captured: `call` runs it, `output` gives what the last call computed."""
-
-    call: Callable[[], object]
-    output: Callable[[], torch.Tensor]
-    time: Callable[[Callable, int], list[float]]
-
-
-def prepare_transformers_eager(context: Context) -> Prepared:
+def time_transformers_eager(context: Context):
     grid_thw = torch.tensor(context.grids, device=DEVICE)
 
     def call():
         return run_tower(context.tower, context.inputs.pixel_values, grid_thw)
 
-    return Prepared(call, call, time_wall)
+    return time_wall(call, context.repetitions), call()
 
 
-def prepare_padded_graph(context: Context) -> Prepared:
+def time_padded_graph(context: Context):
     area = context.tower.config.spatial_merge_size**2
     inputs = pad_inputs(context.inputs, context.budget * area)
     tokens = context.inputs.pixel_values.shape[0] // area
-    graph, output = capture_graph(FlatTower(context.tower, attend_varlen), inputs)
-    return Prepared(graph.replay, lambda: output[:tokens], time_events)
+    times, output = time_graph(FlatTower(context.tower, attend_varlen), inputs, context.repetitions)
+    return times, output[:tokens]
 
 
-def prepare_exact_graph(context: Context) -> Prepared:
+def time_exact_graph(context: Context):
     flat = FlatTower(context.tower, attend_dense(segment_lengths(context.grids)))
     with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]):
-        graph, output = capture_graph(flat, context.inputs)
-    return Prepared(graph.replay, lambda: output, time_events)
+        return time_graph(flat, context.inputs, context.repetitions)
 
 
 PEERS = {
-    "transformers-eager": prepare_transformers_eager,
-    "padded-graph-fa2": prepare_padded_graph,
-    "exact-graph-cudnn": prepare_exact_graph,
+    "transformers-eager": time_transformers_eager,
+    "padded-graph-fa2": time_padded_graph,
+    "exact-graph-cudnn": time_exact_graph,
 }
 
 
-class Turns:
-    """Processes that compile at once, and then time one after another, when none compiles any more."""
-
-    def __init__(self, processes: int):
-        context = multiprocessing.get_context("spawn")
-        self.compiled = context.Barrier(processes)
-        self.timing = context.Lock()
-
-    @contextmanager
-    def take(self):
-        try:
-            self.compiled.wait(LONGEST_COMPILATION_S)
-        except threading.BrokenBarrierError:  # another process failed, or takes too long
-            pass
-        with self.timing:
-            yield
-
-
-@dataclass
-class Task:
-    """What a process is to time: one workload with these peers."""
-
-    workload: Workload
-    peers: list[str]
-    vision_config: dict
-    repetitions: int
-    # Of `time.perf_counter()`, which is one clock for all processes.
-    deadline: float
-
-
-def keep_turns(turns: Turns):
-    """In each process, before its task."""
-    global TURNS
-    TURNS = turns
-
-
-def time_workload(task: Task) -> dict:
-    torch.set_grad_enabled(False)
-    tower = to_bfloat16(make_tower(task.vision_config, seed=0))
-    workload, config = task.workload, tower.config
+def time_workload(
+    tower, workload: Workload, names: list[str], repetitions: int, card: CardSampler, deadline: float
+) -> dict:
+    config = tower.config
     grids = grids_of(workload, config)
     pixel_values = random_pixel_values(workload, config, seed=1)
     patches = pixel_values.shape[0]
@@ -278,51 +224,35 @@ def time_workload(task: Task) -> dict:
     budget = budget_of(workload, tokens)
     flops = useful_flops(grids, config)
     reference = run_tower(tower, pixel_values, torch.tensor(grids, device=DEVICE))
-    context = Context(tower, workload, grids, flat_inputs(tower, pixel_values, grids), budget)
-    prepared, peers = {}, {}
-    for name in task.peers:
+    context = Context(tower, workload, grids, flat_inputs(tower, pixel_values, grids), budget, repetitions)
+    peers = {}
+    for name in names:
+        if workload.peers is not None and name not in workload.peers:
+            continue
         started = time.perf_counter()
-        if started > task.deadline:
+        if started > deadline:
             peers[name] = {"error": "skipped: the time limit is over"}
             continue
         try:
-            prepared[name] = PEERS[name](context)
-            peers[name] = {"compiled_s": time.perf_counter() - started}
+            times, output = PEERS[name](context)
+            # The timed runs are the last work of a peer, but for one more call of the eager one.
+            state = card.since(time.perf_counter() - sum(times) / 1e3)
+            ms = statistics.median(times)
+            peers[name] = {
+                "ms": ms,
+                "times_ms": times,
+                "tflops": flops / ms / 1e9,
+                "card": state,
+                "relative_l2_to_transformers": relative_l2(output, reference),
+                "took_s": time.perf_counter() - started,
+            }
+            del output
         except Exception as error:  # one peer that fails must not lose the others' times
             peers[name] = {"error": f"{type(error).__name__}: {error}"}
         torch.cuda.empty_cache()
-    with TURNS.take():
-        for name, peer in prepared.items():
-            try:
-                times = peer.time(peer.call, task.repetitions)
-                end = time.perf_counter()
-                ms = statistics.median(times)
-                peers[name] |= {
-                    "ms": ms,
-                    "times_ms": times,
-                    "tflops": flops / ms / 1e9,
-                    "timed_between_s": [end - sum(times) / 1e3, end],
-                    "relative_l2_to_transformers": relative_l2(peer.output(), reference),
-                }
-            except Exception as error:
-                peers[name] = {"error": f"{type(error).__name__}: {error}"}
+        summary = {key: value for key, value in peers[name].items() if key != "times_ms"}
+        print(workload.name, name, json.dumps(summary), flush=True)
     return {"patches": patches, "tokens": tokens, "budget": budget, "gflop": flops / 1e9, "peers": peers}
-
-
-def time_all(tasks: list[Task], processes: int):
-    """Yields each task with its result, as soon as it is there."""
-    for start in range(0, len(tasks), processes):
-        group = tasks[start : start + processes]
-        # A process for each: none takes a second task before all have compiled.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(len(group), context, keep_turns, (Turns(len(group)),)) as pool:
-            futures = {pool.submit(time_workload, task): task for task in group}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-
-
-def peers_of(workload: Workload, names: list[str]) -> list[str]:
-    return [name for name in names if workload.peers is None or name in workload.peers]
 
 
 def time_matmul(repetitions: int) -> dict:
@@ -339,18 +269,12 @@ def main():
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument(
-        "--processes", type=int, default=8, metavar="N", help="compile for this many workloads at once (default: 8)"
-    )
-    parser.add_argument(
         "--time-limit", type=float, default=float("inf"), metavar="SECONDS", help="no peer starts after it"
     )
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     options = parser.parse_args()
 
     deadline = time.perf_counter() + options.time_limit
-    # Of each process: else it starts one for every core.
-    threads = max(1, (os.cpu_count() or 1) // options.processes)
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", str(threads))
     torch.set_grad_enabled(False)
     workloads = read_workloads(options.workload, options.only)
     vision_config = read_vision_config(options.vision_config)
@@ -368,21 +292,17 @@ def main():
         "workloads": {},
     }
     print(json.dumps({key: report[key] for key in ("machine", "matmul")}), flush=True)
+    tower = to_bfloat16(make_tower(vision_config, seed=0))
     card = CardSampler()
-    tasks = [
-        Task(workload, peers_of(workload, options.peers), vision_config, options.repetitions, deadline)
-        for workload in workloads
-    ]
-    for task, result in time_all(tasks, options.processes):
-        report["workloads"][task.workload.name] = result
-        for name, peer in result["peers"].items():
-            if "timed_between_s" in peer:
-                peer["card"] = card.between(*peer.pop("timed_between_s"))
-            summary = {key: value for key, value in peer.items() if key != "times_ms"}
-            print(task.workload.name, name, json.dumps(summary), flush=True)
-        # After each workload, so that an interrupted run keeps its results.
-        if options.json:
-            Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    # One peer on all workloads, then the next: a time limit leaves out the last peer first, and no workload.
+    for name in options.peers:
+        for workload in workloads:
+            timed = time_workload(tower, workload, [name], options.repetitions, card, deadline)
+            known = report["workloads"].setdefault(workload.name, timed)
+            known["peers"].update(timed["peers"])
+            # After each workload, so that an interrupted run keeps its results.
+            if options.json:
+                Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

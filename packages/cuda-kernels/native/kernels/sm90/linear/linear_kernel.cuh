@@ -432,19 +432,18 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   auto& norms = *reinterpret_cast<LinearNormShared<Shape>*>(&shared + 1);
   // Counts are written before a run's first kernel, so they need no wait. Loaded while the barriers are initialised.
   const int rows = uniform(real_rows(arguments.operands.rows));
-  if (threadIdx.x < Shape::kStages) {
-    barrier_init(&shared.full[threadIdx.x], 1);
-    barrier_init(&shared.empty[threadIdx.x], kReleasingWarps);
-    barrier_init_done();
-  }
   if (threadIdx.x == 0) {
+    for (int stage = 0; stage < Shape::kStages; ++stage) {
+      barrier_init(&shared.full[stage], 1);
+      barrier_init(&shared.empty[stage], kReleasingWarps);
+    }
     if constexpr (Epilogue::kNorm) {
       for (int buffer = 0; buffer < 2; ++buffer) {
         barrier_init(&norms.full[buffer], kNormThreads);
         barrier_init(&norms.empty[buffer], 4 * (Shape::kShare ? Shape::kConsumers : 1));
       }
-      barrier_init_done();
     }
+    barrier_init_done();
     prefetch_tensor_map(&arguments.x);
     prefetch_tensor_map(&arguments.weight);
   }
