@@ -25,6 +25,10 @@ test.each([
     ["print", "graph", "--model", "m", "--backend", "cuda", "--threads", "1"],
     "error: --threads has no effect with --backend cuda: leave it out",
   ],
+  [["serve", "org/model"], "error: serve takes no argument org/model: give the model with --model"],
+  [["serve", "a", "b", "--model", "m"], "error: serve takes no argument a: give the model with --model"],
+  [["print", "graph", "m"], "error: print takes no argument m: give the model with --model"],
+  [["print", "graph", "x", "--model", "m"], "error: print takes no argument x: give the model with --model"],
   [
     ["config", "explain", "serve.yaml"],
     "error: serve.yaml is not an argument of vllm serve: write --config serve.yaml",
