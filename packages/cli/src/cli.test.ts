@@ -1,5 +1,8 @@
 /** Checks of the command line before a command runs. */
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { main } from "./cli.js";
 import { createFakeIo } from "./testing.js";
 
@@ -35,6 +38,20 @@ test.each([
   ],
 ])("%j is a wrong command line", async (args, message) => {
   expect(await run(...args)).toEqual({ code: 2, err: message });
+});
+
+test("a --config file names the model, and --model on the command line goes first", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "vitgraph-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, "serve.yaml");
+  writeFileSync(config, `model: ${join(folder, "of-the-file")}\n`);
+  const ofFile = await run("print", "graph", "--config", config);
+  expect(ofFile).toMatchObject({ code: 1, err: expect.stringContaining("of-the-file/config.json") });
+  const given = await run("print", "graph", "--config", config, "--model", join(folder, "given"));
+  expect(given).toMatchObject({
+    code: 1,
+    err: "note: options of the config file without effect here: model",
+  });
 });
 
 test.each([
