@@ -597,7 +597,7 @@ test("the models and /openapi.json have the chat; without an engine there is no 
   await using without = await serve({ engine: opened.engine });
   const absent = await without.chat({ messages });
   expect(absent.status).toBe(404);
-  expect((await absent.json()).error.message).toBe(
+  expect(((await absent.json()) as { error: { message: string } }).error.message).toBe(
     "the server has no language model: start it with a chat engine (vitgraph serve --llm)",
   );
 });
