@@ -16,6 +16,10 @@ if (path === undefined) {
 
 const processor = readImageProcessor(undefined, "qwen3_vl");
 const sizes = (await readFile(path, "utf8")).match(/\d+x\d+/g) ?? [];
+if (sizes.length === 0) {
+  console.error(`${path} has no sizes: write one WIDTHxHEIGHT a line`);
+  process.exit(1);
+}
 const tokens = sizes.map((size) => {
   const [width = 0, height = 0] = size.split("x").map(Number);
   return imageTokenCount({ width, height }, processor);

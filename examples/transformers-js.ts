@@ -6,8 +6,9 @@
  * ONNX_DIR has config.json, the tokenizer's files, and onnx/ with embed_tokens and decoder_model_merged; CHECKPOINT_DIR is
  * the checkpoint that it was exported from, with its safetensors.
  */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { AutoModelForCausalLM, AutoTokenizer, env, TextStreamer } from "@huggingface/transformers";
 import { EncoderEngine } from "@vitgraph/core";
@@ -26,6 +27,12 @@ const question = positionals.at(-1);
 if (values.onnx === undefined || values.model === undefined || question === undefined || paths.length === 0) {
   console.error('usage: transformers-js --onnx DIR --model DIR IMAGE… "QUESTION"');
   process.exit(2);
+}
+
+// transformers.js would fail on a missing directory without naming it.
+if (!existsSync(join(values.onnx, "config.json"))) {
+  console.error(`${values.onnx} has no config.json: give the directory of the ONNX files with --onnx`);
+  process.exit(1);
 }
 
 // Loads from a directory instead of the hub.

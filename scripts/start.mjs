@@ -1,5 +1,5 @@
-// `npm start [-- IMAGE… --model DIR …]`: installs, builds, and encodes images; without arguments the samples that the
-// repository has at hand.
+// `npm start [-- IMAGE… --model DIR …]`: installs, builds, and encodes images; without arguments the repository's
+// samples.
 import { existsSync, mkdirSync } from "node:fs";
 import { build, install } from "./bootstrap.mjs";
 import { root, run } from "./toolchain.mjs";
@@ -34,3 +34,15 @@ process.exitCode = run(process.execPath, [
   ...(isCommand ? [] : ["encode"]),
   ...args,
 ]);
+if (given.length === 0 && process.exitCode === 0) {
+  const next = [
+    [
+      "npm start -- photo.jpg --model Qwen/Qwen3-VL-8B-Instruct",
+      "your own image; downloads the vision tower",
+    ],
+    [`npx vitgraph serve --model ${SAMPLE_MODEL}`, "a server, with a page at http://localhost:8000/"],
+    ["npx vitgraph --help", "all commands"],
+  ];
+  console.log("\nThe sample checkpoint is small and has random weights. Next:");
+  for (const [command, effect] of next) console.log(`  ${command.padEnd(58)}${effect}`);
+}

@@ -230,7 +230,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
     expect(await failure(() => rm(join(directory, "config.json")))).toEqual({
       code: "VG_FILE_UNREADABLE",
       message: expect.stringMatching(
-        /^cannot read DIR\/config.json \(ENOENT.*\): give the directory of a checkpoint$/,
+        /^cannot read DIR\/config.json \(ENOENT.*\): give the directory of a checkpoint, or its id on the Hugging Face hub \(ORG\/NAME\)$/,
       ),
     });
   });

@@ -88,6 +88,15 @@ test("plan-budgets.ts pads less than powers of two", async () => {
   expect(out).toContain('"encoder_cudagraph_token_budgets":[300,768,2040]');
 });
 
+test("plan-budgets.ts names the form of the file where it has no size", async () => {
+  const sizes = join(folder, "sizes.csv");
+  await writeFile(sizes, "width,height\n640,480\n");
+  await expect(runTs("plan-budgets.ts", sizes)).rejects.toMatchObject({
+    code: 1,
+    stderr: `${sizes} has no sizes: write one WIDTHxHEIGHT a line\n`,
+  });
+});
+
 test("vllm-encode-instance.sh answers with the grid, and leaves the file for the decoder", async () => {
   const out = await run("sh", "vllm-encode-instance.sh", TINY, IMAGE);
   expect(out).toContain('"image_grid_thw":[[1,16,16]]');

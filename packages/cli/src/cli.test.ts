@@ -1,5 +1,8 @@
 /** Checks of the command line before a command runs. */
-import { expect, test } from "vitest";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
 import { main } from "./cli.js";
 import { createFakeIo } from "./testing.js";
 
@@ -25,12 +28,30 @@ test.each([
     ["print", "graph", "--model", "m", "--backend", "cuda", "--threads", "1"],
     "error: --threads has no effect with --backend cuda: leave it out",
   ],
+  [["serve", "org/model"], "error: serve takes no argument org/model: give the model with --model"],
+  [["serve", "a", "b", "--model", "m"], "error: serve takes no argument a: give the model with --model"],
+  [["print", "graph", "m"], "error: print takes no argument m: give the model with --model"],
+  [["print", "graph", "x", "--model", "m"], "error: print takes no argument x: give the model with --model"],
   [
     ["config", "explain", "serve.yaml"],
     "error: serve.yaml is not an argument of vllm serve: write --config serve.yaml",
   ],
 ])("%j is a wrong command line", async (args, message) => {
   expect(await run(...args)).toEqual({ code: 2, err: message });
+});
+
+test("a --config file names the model, and --model on the command line goes first", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "vitgraph-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const config = join(folder, "serve.yaml");
+  writeFileSync(config, `model: ${join(folder, "of-the-file")}\n`);
+  const ofFile = await run("print", "graph", "--config", config);
+  expect(ofFile).toMatchObject({ code: 1, err: expect.stringContaining("of-the-file/config.json") });
+  const given = await run("print", "graph", "--config", config, "--model", join(folder, "given"));
+  expect(given).toMatchObject({
+    code: 1,
+    err: "note: options of the config file without effect here: model",
+  });
 });
 
 test.each([

@@ -23,7 +23,7 @@ import { registerServe } from "./commands/serve.js";
 import { registerVerify } from "./commands/verify.js";
 import { readTextSync } from "./files.js";
 import { createProcessIo } from "./process-io.js";
-import { reportUnused } from "./serve-options.js";
+import { KWARGS, MODEL, modelArguments, reportUnused } from "./serve-options.js";
 
 /** @param args the command line without the program's name */
 type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
@@ -43,6 +43,9 @@ const COMMANDS: readonly Register[] = [
 
 /** Commands that take the compilation config, in every form of `vllm serve`. */
 const CONFIGURED_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print", "bench", "chat"];
+
+/** Of these, those that need a model, which a `--config` file may name. */
+const MODEL_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print"];
 
 /** Commands that take `--mm-processor-kwargs` too. */
 const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
@@ -64,7 +67,9 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     const [name = "", ...given] = args;
     const isConfigured = CONFIGURED_COMMANDS.includes(name);
     const serving = readServeArguments(isConfigured ? given : []);
-    reportUnused(serving, given, KWARGS_COMMANDS.includes(name), io);
+    const model = MODEL_COMMANDS.includes(name) ? modelArguments(serving) : [];
+    const used = [...(model.length > 0 ? [MODEL] : []), ...(KWARGS_COMMANDS.includes(name) ? [KWARGS] : [])];
+    reportUnused(serving, given, used, io);
     const program = new Command("vitgraph")
       .description("A vision-encoder engine for LLM serving: images and videos in, embeddings out.")
       .version(version())
@@ -86,7 +91,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     refuseRepeatedAndEmpty(program);
     // Completions are printed to the console, not to `io`.
     (await import("@bomb.sh/tab/commander")).default(program);
-    const parsed = isConfigured ? [name, ...serving.rest] : args;
+    const parsed = isConfigured ? [name, ...model, ...serving.rest] : args;
     await untilInterrupted(() => program.parseAsync(parsed, { from: "user" }), io);
     return io.exitCode;
   } catch (error) {

@@ -98,6 +98,15 @@ export async function checkLlm(path: string): Promise<void> {
   }
 }
 
+/** Checks an image or video before a language model is loaded. @throws VG_FILE_UNREADABLE if it cannot be read */
+export async function checkMedia(path: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK);
+  } catch (cause) {
+    throw unreadable(path, cause, "check the path");
+  }
+}
+
 /** @param cause the error of the file system */
 export function unreadable(path: string, cause: unknown, remedy: string): VitgraphError {
   const name = inputName(path);

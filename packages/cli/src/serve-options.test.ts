@@ -1,7 +1,7 @@
 import { parseServeArguments } from "@vitgraph/config";
 import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { describe, expect, test } from "vitest";
-import { mmProcessorKwargs, reportUnused } from "./serve-options.js";
+import { mmProcessorKwargs, modelArguments, reportUnused } from "./serve-options.js";
 import { createFakeIo } from "./testing.js";
 
 function parse(args: readonly string[], file = "") {
@@ -29,21 +29,42 @@ describe("the image processor's settings", () => {
   });
 });
 
+describe("the model of a --config file", () => {
+  const modelOf = (file: string, ...args: string[]) =>
+    modelArguments(parse(["--config", "serve.yaml", ...args], file));
+
+  test("is the command's", () => {
+    expect(modelOf("model: org/name\nport: 80")).toEqual(["--model=org/name"]);
+    expect(modelOf("port: 80")).toEqual([]);
+  });
+
+  test("gives way to that of the command line, as in vLLM", () => {
+    expect(modelOf("model: org/name", "--model", "other")).toEqual([]);
+    expect(modelOf("model: org/name", "--model=other")).toEqual([]);
+  });
+
+  test("that is no name is refused", () => {
+    expect(() => modelOf("model: [a]")).toThrow(
+      "model of the config file is not a name: write model: DIR, or the model's id on the hub",
+    );
+  });
+});
+
 describe("options that the command does not have", () => {
   const file = "model: m\nport: 80\nmm-processor-kwargs: {max_pixels: 1}\n";
   test("are named in a note where a file has them", () => {
     const io = createFakeIo();
-    reportUnused(parse(["--config", "serve.yaml"], file), [], true, io);
-    reportUnused(parse(["--config", "serve.yaml"], file), [], false, io);
+    reportUnused(parse(["--config", "serve.yaml"], file), [], ["model", "mm-processor-kwargs"], io);
+    reportUnused(parse(["--config", "serve.yaml"], file), [], [], io);
     expect(io.err).toBe(
-      "note: options of the config file without effect here: model, port\n" +
+      "note: options of the config file without effect here: port\n" +
         "note: options of the config file without effect here: model, port, mm-processor-kwargs\n",
     );
   });
 
   test("are refused where they are dotted", () => {
     const args = ["-cc.mode=3", "--hf-overrides.a.b=1"];
-    expect(() => reportUnused(parse(args), args, false, createFakeIo())).toThrow(
+    expect(() => reportUnused(parse(args), args, [], createFakeIo())).toThrow(
       expect.objectContaining({
         code: "VG_CONFIG_INVALID",
         message: "unknown option --hf-overrides.a.b: remove it",
@@ -53,7 +74,7 @@ describe("options that the command does not have", () => {
 
   test("such as the image processor's where no image is processed", () => {
     const args = ["--mm-processor-kwargs.max_pixels=1"];
-    reportUnused(parse(args), args, true, createFakeIo());
-    expect(() => reportUnused(parse(args), args, false, createFakeIo())).toThrow("unknown option --mm-proc");
+    reportUnused(parse(args), args, ["mm-processor-kwargs"], createFakeIo());
+    expect(() => reportUnused(parse(args), args, [], createFakeIo())).toThrow("unknown option --mm-proc");
   });
 });

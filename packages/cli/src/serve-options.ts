@@ -1,12 +1,13 @@
 /**
  * Options in the forms of `vllm serve` that are not the compilation config: dotted ones, and those of a `--config` file. A
- * command uses `mm-processor-kwargs`, or none of them.
+ * command uses `model` and `mm-processor-kwargs`, one of them, or none.
  */
 import type { ServeArguments } from "@vitgraph/config";
 import { isRecord, listed, shorten, VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "./cli-io.js";
 
-const KWARGS = "mm-processor-kwargs";
+export const KWARGS = "mm-processor-kwargs";
+export const MODEL = "model";
 
 /** The settings of the image processor: dotted ones over those of `--mm-processor-kwargs` over the file's. */
 export function mmProcessorKwargs(
@@ -23,17 +24,35 @@ export function mmProcessorKwargs(
 }
 
 /**
+ * `--model` with the file's model, for commander; nothing if the command line has one, which goes first as in vLLM.
+ * @throws VG_CONFIG_INVALID
+ */
+export function modelArguments({ fileOptions, rest }: ServeArguments): readonly string[] {
+  const model = Object.entries(fileOptions).find(([name]) => optionName(name) === MODEL)?.[1];
+  if (model === undefined || rest.some((argument) => /^--model(=|$)/.test(argument))) return [];
+  if (typeof model !== "string") {
+    throw new VitgraphError("VG_CONFIG_INVALID", `${MODEL} of the config file is not a name`, {
+      remedy: "write model: DIR, or the model's id on the hub",
+    });
+  }
+  return [`--model=${model}`];
+}
+
+/**
  * Notes the options of the file that have no effect in this command: those of other parts of vLLM.
+ * @param used names of those that it has
  * @throws VG_CONFIG_INVALID for a dotted option that the command does not have
  */
 export function reportUnused(
   { dotted, fileOptions }: ServeArguments,
   args: readonly string[],
-  usesKwargs: boolean,
+  used: readonly string[],
   io: CliIo,
 ): void {
-  const isUsed = (name: string) => usesKwargs && optionName(name) === KWARGS;
-  if (Object.keys(dotted).some((name) => !isUsed(name))) throw unknownOption(args, usesKwargs);
+  const isUsed = (name: string) => used.includes(optionName(name));
+  const hasKwargs = used.includes(KWARGS);
+  if (Object.keys(dotted).some((name) => !(hasKwargs && optionName(name) === KWARGS)))
+    throw unknownOption(args, hasKwargs);
   const unused = Object.keys(fileOptions).filter((name) => !isUsed(name));
   if (unused.length > 0)
     printNote(

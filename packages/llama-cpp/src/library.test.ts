@@ -60,6 +60,10 @@ describe("findLibrary", () => {
     expect(() => findLibrary(undefined, empty)).toThrow(
       `npm install @node-llama-cpp/${name}@${PACKAGE_VERSION}`,
     );
+    // npm refuses to install into the workspace of a clone, which has llama.cpp in one folder.
+    expect(() => findLibrary(undefined, empty)).toThrow(
+      /; in a clone of vitgraph: npm run build, and run from its folder test\/hosts$/,
+    );
   });
 
   test("names the folder that has no libraries", () => {

@@ -62,9 +62,14 @@ function packageDirectory(from: string): string {
   }
   throw unavailable(
     `llama.cpp is not installed: none of ${names.map((name) => `@node-llama-cpp/${name}`).join(", ")} was found`,
-    `npm install @node-llama-cpp/${last}@${PACKAGE_VERSION}`,
+    `npm install @node-llama-cpp/${last}@${PACKAGE_VERSION}${IN_CLONE}`,
   );
 }
+
+/** npm cannot install into a clone's workspace. There llama.cpp is a dependency of one folder. */
+const IN_CLONE = existsSync(new URL("../../../test/hosts/package.json", import.meta.url))
+  ? "; in a clone of vitgraph: npm run build, and run from its folder test/hosts"
+  : "";
 
 function packageRoot(name: string, base: string | URL): string | null {
   try {

@@ -595,5 +595,9 @@ test("the models and /openapi.json have the chat; without an engine there is no 
     data: [{ id: "tiny", output_columns: [8, 8], max_model_len: 100 }],
   });
   await using without = await serve({ engine: opened.engine });
-  expect((await without.chat({ messages })).status).toBe(404);
+  const absent = await without.chat({ messages });
+  expect(absent.status).toBe(404);
+  expect(((await absent.json()) as { error: { message: string } }).error.message).toBe(
+    "the server has no language model: start it with a chat engine (vitgraph serve --llm)",
+  );
 });

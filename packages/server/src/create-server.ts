@@ -324,7 +324,14 @@ function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOption
     ),
   );
   app.setNotFoundHandler((request, reply) => {
-    const error = new StatusError(404, "the server has no such route", "see /openapi.json");
+    const isChat = request.method === "POST" && request.url.split("?", 1)[0] === "/v1/chat/completions";
+    const error = isChat
+      ? new StatusError(
+          404,
+          "the server has no language model",
+          "start it with a chat engine (vitgraph serve --llm)",
+        )
+      : new StatusError(404, "the server has no such route", "see /openapi.json");
     return sendError(error, request, reply, logger);
   });
 }

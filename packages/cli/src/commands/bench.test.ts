@@ -298,6 +298,11 @@ describe("is refused as an error of the command line:", () => {
     ],
     ["a report of another format", [...pair, "--json", "report.csv"], /the file is written as \.json/],
     [
+      "a misspelt architecture",
+      ["--arch", "qwen3-vl-8bb"],
+      "error: option '--arch <name>' argument 'qwen3-vl-8bb' is invalid. Did you mean qwen3-vl-8b?\n",
+    ],
+    [
       "an architecture that is not known",
       ["--arch", "qwen9"],
       /Allowed choices are qwen2-vl-2b, .*, qwen3-vl-8b, .*, gemma-3-27b/,

@@ -16,8 +16,8 @@ import {
   resolveBudgets,
   VisionEncoder,
 } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
-import { type Command, Option } from "commander";
+import { nearestKey, VitgraphError } from "@vitgraph/errors";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { argumentsForBoth, findBuild, renderAgainst, runRounds } from "../bench/against.js";
 import { CardSampler } from "../bench/card-sampler.js";
 import { measureLoad, measureStream } from "../bench/continuous-load.js";
@@ -97,6 +97,16 @@ const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
 
+/** The list of all names is long: a typo gets the nearest one alone. */
+function architecture(name: string): string {
+  const names = Object.keys(ARCHITECTURES);
+  if (names.includes(name)) return name;
+  const nearest = nearestKey(name, names);
+  throw new InvalidArgumentError(
+    nearest === undefined ? `Allowed choices are ${names.join(", ")}.` : `Did you mean ${nearest}?`,
+  );
+}
+
 export function registerBench(
   program: Command,
   io: CliIo,
@@ -110,6 +120,7 @@ export function registerBench(
     .addOption(
       new Option("--arch <name>", "the tower of a published model, with random weights")
         .choices(Object.keys(ARCHITECTURES))
+        .argParser(architecture)
         .conflicts("model"),
     )
     .addOption(

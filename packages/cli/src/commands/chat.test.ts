@@ -44,6 +44,15 @@ test("a URL is read before the language model is loaded, and is no question", as
   );
 });
 
+test("a missing picture is named before the language model is loaded", async () => {
+  const file = fileURLToPath(import.meta.url);
+  const { code, stderr } = await chat("--llm", file, "--model", fixture, "missing.png", "what?");
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^error: cannot read missing\.png \(ENOENT.*\): check the path \[VG_FILE_UNREADABLE\]/,
+  );
+});
+
 test("a language model is required, and options are checked", async () => {
   expect((await chat("what?")).stderr).toContain("required option '--llm <file.gguf>' not specified");
   expect((await chat("--llm", "m", "--temperature", "-1", "what?")).stderr).toContain(

@@ -5,7 +5,7 @@ import type { ContentPart, GenerationResult, LlamaEngine, Message } from "@vitgr
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
-import { checkLlm, inputName, isUrl } from "../files.js";
+import { checkLlm, checkMedia, inputName, isUrl } from "../files.js";
 import { addHelpNotes } from "../help-notes.js";
 import { type Progress, startProgress } from "../progress.js";
 import { counted } from "../table.js";
@@ -77,6 +77,7 @@ async function chat(
   const { createLlamaEngine } = await import("@vitgraph/llama-cpp");
   const { llm, model, contextSize, gpuLayers, backend } = options;
   await checkLlm(llm);
+  await Promise.all(files.filter((path) => !isUrl(path)).map(checkMedia));
   if (model !== undefined) await downloadModel(model, io);
   const media = await Promise.all(
     files.map(async (path): Promise<ContentPart> => {

@@ -295,7 +295,7 @@ odd.yaml: 1 error, 5 warnings
     const path = file("fine.json", {});
     await expect(run("check", path, "--model", join(folder, "absent"))).rejects.toMatchObject({
       code: "VG_FILE_UNREADABLE",
-      remedy: "give the directory of a checkpoint",
+      remedy: "give the directory of a checkpoint, or its id on the Hugging Face hub (ORG/NAME)",
     });
     const broken = mkdtempSync(join(folder, "m"));
     writeFileSync(join(broken, "config.json"), "{");

@@ -1,7 +1,7 @@
 /** The options of all commands that load a model. */
 import { type CompilationConfig, parseHumanReadableInteger, type ServeArguments } from "@vitgraph/config";
 import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
-import { isRecord, VitgraphError } from "@vitgraph/errors";
+import { isRecord, shorten, VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
@@ -22,6 +22,16 @@ export interface ModelOptions extends DeviceOptions {
 }
 
 export function addModelOptions(command: Command): Command {
+  // vLLM takes the model as an argument; commander would only count the arguments.
+  command.allowExcessArguments().hook("preAction", () => {
+    const { args, registeredArguments } = command;
+    if (registeredArguments.at(-1)?.variadic) return;
+    const excess = args[registeredArguments.length];
+    if (excess !== undefined)
+      command.error(
+        `error: ${command.name()} takes no argument ${shorten(excess)}: give the model with --model`,
+      );
+  });
   return addDeviceOptions(
     addRequiredOption(
       command,
@@ -70,7 +80,7 @@ export function addDeviceOptions(command: Command): Command {
 const CONFIG_HELP = `The compilation config, in the forms that vllm serve takes; they merge:
   --compilation-config <json>   as JSON; -cc <json> is short for it
   -cc.<key>=<value>             one key; -cc.<key>+=<a,b> appends to a list
-  --config <file>               a YAML or JSON file with a compilation-config
+  --config <file>               a YAML or JSON file with a compilation-config; its model is used where --model is required and not given
   --enforce-eager               no graphs: every batch runs eagerly`;
 
 export function positiveInteger(text: string): number {

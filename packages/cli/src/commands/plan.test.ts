@@ -285,7 +285,7 @@ note: b.txt, line 3: skipped: 9007199254740991 tokens are more than the largest 
     [
       "a model that is not there",
       () => ["--trace", file("p.txt", "640x480"), "--model", join(folder, "none")],
-      /give the directory of a checkpoint \[VG_FILE_UNREADABLE\]/,
+      /give the directory of a checkpoint, or its id on the Hugging Face hub \(ORG\/NAME\) \[VG_FILE_UNREADABLE\]/,
     ],
     [
       "a model whose config.json is nested too deep",

@@ -194,7 +194,7 @@ test("registers with the proxy's key, and takes itself off the list when it stop
 
 test.each([
   [["--vllm-encode"], 2, "--vllm-encode needs --shared-storage-path"],
-  [["--shared-storage-path", "a"], 2, "no effect without --vllm-encode or --upstream"],
+  [["--shared-storage-path", "a"], 2, "no effect without --vllm-encode or --upstream: add one of them"],
   [["--upstream", "http://a", "--register", "http://b"], 2, "--register has no effect without --vllm-encode"],
   [["--upstream", "http://a", "--shared-storage-max-age", "900"], 2, "without --shared-storage-path"],
   [["--upstream", "http://a", "--vllm-encode"], 2, "exclude each other"],

@@ -84,15 +84,15 @@ export function checkVllmOptions(command: Command, options: VllmOptions & { read
   if (options.llm !== undefined && (options.vllmEncode || options.upstream !== undefined))
     command.error("error: --llm answers chats itself: start another server for --vllm-encode or --upstream");
   const { vllmEncode, upstream, sharedStoragePath, register } = options;
-  const refuse = (flags: Flags, without: string) => {
+  const refuse = (flags: Flags, without: string, remedy = "add it") => {
     for (const [name, flag] of flags)
       if (options[name] !== undefined)
-        command.error(`error: ${flag} has no effect without ${without}: add it`);
+        command.error(`error: ${flag} has no effect without ${without}: ${remedy}`);
   };
   if (vllmEncode && upstream !== undefined)
     command.error("error: --vllm-encode and --upstream exclude each other: start two servers");
   if (vllmEncode === undefined && upstream === undefined)
-    refuse(STORAGE_FLAGS, "--vllm-encode or --upstream");
+    refuse(STORAGE_FLAGS, "--vllm-encode or --upstream", "add one of them");
   if (vllmEncode && sharedStoragePath === undefined)
     command.error("error: --vllm-encode needs --shared-storage-path: give vLLM's shared_storage_path");
   if (sharedStoragePath === undefined) refuse(STORAGE_FLAGS.slice(1), "--shared-storage-path");

@@ -273,7 +273,8 @@ function withoutPythonNumbers(text: string): string {
 async function readBounded(path: string, optional: boolean): Promise<Uint8Array | undefined> {
   let file: Awaited<ReturnType<typeof openRegularFile>>;
   try {
-    file = await openRegularFile(path, "VG_MODEL_INVALID", "give the directory of a checkpoint", "read");
+    const remedy = "give the directory of a checkpoint, or its id on the Hugging Face hub (ORG/NAME)";
+    file = await openRegularFile(path, "VG_MODEL_INVALID", remedy, "read");
   } catch (error) {
     const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
     if (optional && cause?.code === "ENOENT") return undefined;
