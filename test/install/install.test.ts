@@ -280,7 +280,7 @@ describe.skipIf(!isReachable || !CAN_RUN_ARM64)("on linux-arm64, emulated", PATI
     await writeFile(join(project, "cases.v8"), serialize(cases));
     const model = join(ROOT, "test/fixtures/models/pixtral-tiny");
     const { stdout } = await runArm64(["cpu-suite.mjs", "cases.v8", model]);
-    expect(stdout).toMatch(/^arm64: .*, neon, own matrix products\nkernels: \d{3} cases, 0 failed\n/);
+    expect(stdout).toMatch(/^arm64: .*, neon, own GEMM\nkernels: \d{3} cases, 0 failed\n/);
     expect(stdout).toMatch(/all passed\n$/);
   });
 

@@ -556,7 +556,7 @@ describe("options", () => {
     using single = createCpuDevice({ threads: 1, gemm: "blocked" });
     expect(single.info.backend).toBe("cpu");
     expect(single.info.facts).toMatchObject({ threads: 1, gemm: "blocked" });
-    expect(single.info.name).toMatch(/, 1 thread, (avx512|avx2|sse2|neon), own matrix products$/);
+    expect(single.info.name).toMatch(/, 1 thread, (avx512|avx2|sse2|neon), own GEMM$/);
   });
 
   test("what this machine or build lacks is refused", async () => {

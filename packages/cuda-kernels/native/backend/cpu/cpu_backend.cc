@@ -166,9 +166,9 @@ std::string gemm_version([[maybe_unused]] const Gemm& gemm) {
   if (&gemm == &kOpenBlasGemm) return openblas_version();
 #endif
 #ifdef VITGRAPH_X86
-  if (&gemm == &kBf16Gemm) return "own matrix products in bf16";
+  if (&gemm == &kBf16Gemm) return "own GEMM in bf16";
 #endif
-  return "own matrix products";
+  return "own GEMM";
 }
 
 class CpuBackend final : public Backend {

@@ -33,10 +33,6 @@ IoShares io_shares(const Program& program) {
   return {end - begin, program.arena_bytes[static_cast<std::size_t>(ArenaName::io)] - (end - begin)};
 }
 
-std::string version_text(int version) {
-  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
-}
-
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options) : device_(std::make_shared<CudaDevice>(options)) {

@@ -8,7 +8,20 @@ namespace {
 /// The first with bf16 arithmetic and asynchronous copies to shared memory.
 constexpr int kOldestMajor = 8;
 
+std::string why_unusable(cudaError_t status) {
+  int driver = 0;
+  if (status != cudaErrorInsufficientDriver || cudaDriverGetVersion(&driver) != cudaSuccess)
+    return cudaGetErrorString(status);
+  if (driver == 0) return "this machine has no NVIDIA driver";
+  return "the NVIDIA driver supports CUDA " + version_text(driver) + ", and vitgraph was built with " +
+         version_text(CUDART_VERSION);
+}
+
 }  // namespace
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
 
 CudaDevice::CudaDevice(const CudaOptions& options)
     : ordinal_(options.device), programmatic_(options.programmatic), algorithms_(options.algorithm_cache) {
@@ -19,7 +32,7 @@ CudaDevice::CudaDevice(const CudaOptions& options)
     const std::string fact = status == cudaSuccess
                                  ? "there are " + std::to_string(count) + " CUDA devices, and device " +
                                        std::to_string(ordinal_) + " was asked for"
-                                 : std::string("no CUDA device can be used (") + cudaGetErrorString(status) + ")";
+                                 : "no CUDA device can be used: " + why_unusable(status);
     throw Error("VG_BACKEND_UNAVAILABLE", fact, "check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use backend \"cpu\"");
   }
   activate();

@@ -21,6 +21,9 @@
 
 namespace vitgraph::cuda {
 
+/// Of CUDA's number for a version: "13.0" for 13000.
+std::string version_text(int version);
+
 class CudaDevice {
  public:
   explicit CudaDevice(const CudaOptions& options);
