@@ -32,7 +32,7 @@ CudaDevice::CudaDevice(const CudaOptions& options)
     const std::string fact = status == cudaSuccess
                                  ? "there are " + std::to_string(count) + " CUDA devices, and device " +
                                        std::to_string(ordinal_) + " was asked for"
-                                 : "no CUDA device can be used: " + why_unusable(status);
+                                 : "no CUDA device can be used (" + why_unusable(status) + ")";
     throw Error("VG_BACKEND_UNAVAILABLE", fact, "check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use backend \"cpu\"");
   }
   activate();
