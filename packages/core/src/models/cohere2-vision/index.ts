@@ -1,6 +1,7 @@
 /** Command A Vision and Aya Vision: config reader, graph, layout, processors. Every image is tiled. */
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
+import { squareTiles } from "../square-tiles.js";
 import type { VisionModel } from "../vision-model.js";
 import { type Cohere2VisionModelType, readCohere2VisionConfig } from "./config.js";
 import { buildCohere2VisionGraph } from "./graph.js";
@@ -22,20 +23,14 @@ function createCohere2Vision(
 ): VisionModel {
   const config = readCohere2VisionConfig(checkpointConfig, modelType);
   const { side, merge } = config;
-  const tokens = (side / merge) ** 2;
   return {
     modelType,
     config,
     patchSize: config.patch_size,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: merge,
-    // A tile is one segment.
-    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens },
+    ...squareTiles(side, merge),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM infers none for this model; a batch has at least one tile
-    maxGridSide: side,
-    fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     names: { prefixes: modelType === "aya_vision" ? ["", "model."] : ["model.", ""] },
     buildGraph: ({ channelScale }) => buildCohere2VisionGraph(config, channelScale),

@@ -1,6 +1,7 @@
 /** Idefics3, SmolVLM and Granite-Docling: config reader, graph, layout, processors. Weights keep transformers' names. */
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
+import { squareTiles } from "../square-tiles.js";
 import type { VisionModel } from "../vision-model.js";
 import { readIdefics3Config } from "./config.js";
 import { buildIdefics3Graph } from "./graph.js";
@@ -21,19 +22,14 @@ export const smolVLM: ModelFamily = {
 function createIdefics3(checkpointConfig: Readonly<Record<string, unknown>>, modelType: string): VisionModel {
   const config = readIdefics3Config(checkpointConfig);
   const { side, scale_factor: merge } = config;
-  const tokens = (side / merge) ** 2;
   return {
     modelType,
     config,
     patchSize: config.patch_size,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: merge,
-    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens },
+    ...squareTiles(side, merge),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM infers none for this model; a batch has at least one tile
-    maxGridSide: side,
-    fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     names: { prefixes: ["model.", ""] },
     buildGraph: ({ channelScale }) => buildIdefics3Graph(config, channelScale),

@@ -6,6 +6,7 @@ import type { PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { offsetTapRows } from "../patch-tables.js";
 import { rasterLayout, tapsOfCells } from "../raster-layout.js";
+import { squareTiles } from "../square-tiles.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
 import { type InternVLModelType, readInternVLConfig } from "./config.js";
 import { buildInternVLGraph } from "./graph.js";
@@ -81,19 +82,14 @@ function createInternVL(
   const config = readInternVLConfig(checkpointConfig, modelType);
   const { patch_size: patchSize, image_size: tile, side, merge } = config;
   const { names, projection } = TENSORS[modelType];
-  const tokens = (side / merge) ** 2;
   return {
     modelType,
     config,
     patchSize,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: merge,
-    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens, rows: merge ** 2 + 1 / tokens },
+    ...squareTiles(side, merge, true),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM's: the tokens of a tile
-    maxGridSide: side,
-    fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     names,
     // In this layout the processor file is CLIP's, and config.json has the tile settings.

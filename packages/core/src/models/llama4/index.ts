@@ -4,6 +4,7 @@ import { withRotatedClassRows } from "../class-row.js";
 import { mergeBlockPositions } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
+import { squareTiles } from "../square-tiles.js";
 import type { GridLayout, VisionModel } from "../vision-model.js";
 import { readLlama4Config } from "./config.js";
 import { buildLlama4Graph } from "./graph.js";
@@ -14,19 +15,14 @@ export const llama4: ModelFamily = { create: createLlama4, images: LLAMA4_IMAGES
 function createLlama4(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
   const config = readLlama4Config(checkpointConfig);
   const { side, merge } = config;
-  const tokens = (side / merge) ** 2;
   return {
     modelType: "llama4",
     config,
     patchSize: config.patch_size,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: merge,
-    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens, rows: merge ** 2 + 1 / tokens },
+    ...squareTiles(side, merge, true),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM's: the tokens of a tile
-    maxGridSide: side,
-    fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildLlama4Graph(config, channelScale),

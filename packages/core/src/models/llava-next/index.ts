@@ -7,6 +7,7 @@ import { anyresLayout, anyresRows } from "../anyres-layout.js";
 import { withClassRows } from "../class-row.js";
 import type { ModelFamily } from "../model-family.js";
 import { offsetTapRows, pairMeanTaps } from "../patch-tables.js";
+import { squareTiles } from "../square-tiles.js";
 import { refuseOther } from "../vision-config.js";
 import type { GridLayout, VisionModel } from "../vision-model.js";
 import { readLlavaNextConfig } from "./config.js";
@@ -41,13 +42,9 @@ function createLlavaNext(
     patchSize: config.patch_size,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: 1,
-    // A tile is one segment; a program for n tokens has capacity for n patches.
-    dims: { patches: 1, tokens: 1, segments: 1 / patches, ...(hasClassRow && { rows: 1 + 1 / patches }) },
+    ...squareTiles(side, 1, hasClassRow),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: patches + 1, // vLLM infers none for this model; a batch has at least one tile
-    maxGridSide: side,
-    fixedGrid: { t: 1, h: side, w: side },
+    minTokenBudget: patches + 1, // a tile, and the newline after it
     tiled: true,
     tilesOf: (imageSize) => tileCount(imageSize, anyres),
     takesClips,

@@ -6,6 +6,7 @@ import { type Anyres, tileCount } from "../anyres.js";
 import { anyresLayout, anyresRows } from "../anyres-layout.js";
 import type { ModelFamily } from "../model-family.js";
 import { centredTaps } from "../patch-tables.js";
+import { squareTiles } from "../square-tiles.js";
 import type { VisionModel } from "../vision-model.js";
 import { readLlavaOnevisionConfig } from "./config.js";
 import { buildLlavaOnevisionGraph } from "./graph.js";
@@ -36,13 +37,9 @@ function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>
     patchSize: config.patch_size,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: 1,
-    // A tile has side² patches and is one segment; a program for n tokens has capacity for n patches.
-    dims: { patches: 1, tokens: 1, segments: 1 / side ** 2 },
+    ...squareTiles(side, 1),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: side ** 2 + 1, // vLLM infers none for this model; a batch has at least one tile
-    maxGridSide: side,
-    fixedGrid: { t: 1, h: side, w: side },
+    minTokenBudget: side ** 2 + 1, // a tile, and the newline after it
     tiled: true,
     tilesOf: (imageSize) => tileCount(imageSize, anyres),
     takesClips: true,

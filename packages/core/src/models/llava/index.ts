@@ -7,6 +7,7 @@ import type { ModelFamily } from "../model-family.js";
 import { offsetTapRows } from "../patch-tables.js";
 import { pixtral } from "../pixtral/index.js";
 import { rasterLayout, tapsOfCells } from "../raster-layout.js";
+import { squareTiles } from "../square-tiles.js";
 import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { readLlavaConfig } from "./config.js";
@@ -22,20 +23,15 @@ export const llava: ModelFamily = {
 function createLlava(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
   const config = readLlavaConfig(checkpointConfig);
   const { side } = config;
-  const tokens = side ** 2;
   return {
     modelType: "llava",
     config,
     patchSize: config.patch_size,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: 1,
-    dims: { patches: 1, tokens: 1, segments: 1 / tokens, rows: 1 + 1 / tokens },
+    ...squareTiles(side, 1, true),
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM infers none for this model; a batch has at least one image
-    maxGridSide: side,
     maxFrames: 1,
-    fixedGrid: { t: 1, h: side, w: side },
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildLlavaGraph(config, channelScale),
     layout: (grid) =>

@@ -1,6 +1,7 @@
 /** PaliGemma and PaliGemma 2: config reader, graph, layout, processor. Weights keep transformers' names. */
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
+import { squareTiles } from "../square-tiles.js";
 import type { VisionModel } from "../vision-model.js";
 import { readPaliGemmaConfig } from "./config.js";
 import { buildPaliGemmaGraph } from "./graph.js";
@@ -17,14 +18,9 @@ function createPaliGemma(checkpointConfig: Readonly<Record<string, unknown>>): V
     patchSize,
     temporalPatchSize: 1,
     channels: config.num_channels,
-    spatialMergeSize: 1,
-    // An image is one segment.
-    dims: { patches: 1, tokens: 1, segments: 1 / side ** 2 },
+    ...squareTiles(side, 1),
     outputColumns: [config.projection_dim],
-    minTokenBudget: side ** 2, // vLLM infers none for this model; a batch has at least one image
-    maxGridSide: side,
     maxFrames: 1,
-    fixedGrid: { t: 1, h: side, w: side },
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildPaliGemmaGraph(config, channelScale),
     layout: (grid) => rasterLayout(grid, 1),

@@ -1,0 +1,29 @@
+/** What towers have in common that take squares of one size, each a segment of its own: a tile, or a whole image. */
+import type { VisionModel } from "./vision-model.js";
+
+/**
+ * @param side patches along one side of a square
+ * @param merge patches along one side of a token
+ * @param hasClassRow whether a square has a row besides those of its patches
+ */
+export function squareTiles(
+  side: number,
+  merge: number,
+  hasClassRow = false,
+): Pick<VisionModel, "spatialMergeSize" | "dims" | "minTokenBudget" | "maxGridSide" | "fixedGrid"> {
+  const tokens = (side / merge) ** 2;
+  const patches = merge ** 2;
+  return {
+    spatialMergeSize: merge,
+    dims: {
+      patches,
+      tokens: 1,
+      segments: 1 / tokens,
+      ...(hasClassRow && { rows: patches + 1 / tokens }),
+    },
+    // vLLM's for InternVL and Llama 4. For the others it infers none, and a batch has at least one square.
+    minTokenBudget: tokens,
+    maxGridSide: side,
+    fixedGrid: { t: 1, h: side, w: side },
+  };
+}
