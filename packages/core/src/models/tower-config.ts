@@ -36,6 +36,19 @@ export const SIGLIP_SO400M = {
   hidden_act: "gelu_pytorch_tanh",
 } as const;
 
+/** CLIP-L at 336 pixels. */
+export const CLIP_L = {
+  model_type: "clip_vision_model",
+  num_hidden_layers: 24,
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  num_attention_heads: 16,
+  num_channels: 3,
+  image_size: 336,
+  patch_size: 14,
+  hidden_act: "quick_gelu",
+} as const;
+
 type Config = Readonly<Record<string, unknown>>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED for other towers */
@@ -64,9 +77,8 @@ export function readTower<const D extends TowerDefaults>(visionConfig: Config, d
 
 /** The MLP after the tower: keys at the top level of config.json. @throws VG_MODEL_INVALID */
 export function readProjector(checkpointConfig: Config) {
-  const key = "multimodal_projector_bias";
   return {
     ...readTopLevel(checkpointConfig, { projector_hidden_act: "gelu" }),
-    [key]: readBoolean(checkpointConfig, key, true, key),
+    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true, ""),
   };
 }

@@ -142,28 +142,23 @@ export function withNames(values: Config, names: Readonly<Record<string, string>
   return renamed;
 }
 
-/** A positive number, not necessarily an integer. @param path the key's name in errors. @throws VG_MODEL_INVALID */
+/** A positive number, not necessarily an integer. @param path precedes the key in errors. @throws VG_MODEL_INVALID */
 export function readPositiveNumber(
   values: Config,
   key: string,
   absent: number,
-  path = `vision_config.${key}`,
+  path = "vision_config.",
 ): number {
   const value = values[key] === undefined ? absent : values[key];
   if (isPositive(value)) return value;
-  throw wrongConfig(path, value, "a positive number");
+  throw wrongConfig(path + key, value, "a positive number");
 }
 
-/** @param path the key's name in errors. @throws VG_MODEL_INVALID */
-export function readBoolean(
-  values: Config,
-  key: string,
-  absent: boolean,
-  path = `vision_config.${key}`,
-): boolean {
+/** @param path precedes the key in errors. @throws VG_MODEL_INVALID */
+export function readBoolean(values: Config, key: string, absent: boolean, path = "vision_config."): boolean {
   const value = values[key] === undefined ? absent : values[key];
   if (typeof value === "boolean") return value;
-  throw wrongConfig(path, value, "true or false");
+  throw wrongConfig(path + key, value, "true or false");
 }
 
 /** Neither scales the angles. */
@@ -185,7 +180,7 @@ export function readRopeTheta(visionConfig: Config, absent = 10_000): number {
     });
   }
   if (parameters.rope_theta === undefined) return readPositiveNumber(visionConfig, "rope_theta", absent);
-  return readPositiveNumber(parameters, "rope_theta", absent, `${path}.rope_theta`);
+  return readPositiveNumber(parameters, "rope_theta", absent, `${path}.`);
 }
 
 const isEmpty = (value: unknown) => value === undefined || value === null || JSON.stringify(value) === "{}";

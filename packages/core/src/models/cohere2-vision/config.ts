@@ -53,7 +53,7 @@ export function readCohere2VisionConfig(
     layers: isAya ? readFeatureLayers(checkpointConfig, num_hidden_layers, -1) : num_hidden_layers,
     /** Of the norm after the merge of patches. Command A Vision has the tower's last norm instead, before it. */
     adapter_layer_norm_eps: isAya
-      ? readPositiveNumber(checkpointConfig, "adapter_layer_norm_eps", 1e-6, "adapter_layer_norm_eps")
+      ? readPositiveNumber(checkpointConfig, "adapter_layer_norm_eps", 1e-6, "")
       : undefined,
     /** Patches along one side of a tile. */
     side,

@@ -52,6 +52,6 @@ export function readErnieConfig(checkpointConfig: Readonly<Record<string, unknow
     rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-6),
     rope_theta: readRopeTheta(visionConfig),
     text_hidden_size: readTextConfig(text, TEXT_DEFAULTS).hidden_size,
-    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5, "text_config.rms_norm_eps"),
+    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5, "text_config."),
   };
 }

@@ -98,7 +98,7 @@ export function readInternVLConfig(checkpointConfig: Config, modelType: InternVL
   });
   checkPatch(vision.num_channels, sides.patch_size);
   const side = sides.image_size / sides.patch_size;
-  const merge = 1 / readPositiveNumber(checkpointConfig, "downsample_ratio", 0.5, "downsample_ratio");
+  const merge = 1 / readPositiveNumber(checkpointConfig, "downsample_ratio", 0.5, "");
   if (!Number.isInteger(side))
     throw wrongConfig("vision_config.image_size", sides.image_size, "a multiple of patch_size");
   if (!Number.isInteger(merge) || side % merge !== 0)
@@ -123,9 +123,9 @@ export function readInternVLConfig(checkpointConfig: Config, modelType: InternVL
 
 /** Without `dynamic_image_size` an image is one tile. */
 function readTiles(checkpointConfig: Config) {
-  const isTiled = readBoolean(checkpointConfig, "dynamic_image_size", false, "dynamic_image_size");
+  const isTiled = readBoolean(checkpointConfig, "dynamic_image_size", false, "");
   const { min_dynamic_patch: min, max_dynamic_patch: max } = readTopLevel(checkpointConfig, TILE_DEFAULTS);
-  const thumbnail = readBoolean(checkpointConfig, "use_thumbnail", false, "use_thumbnail");
+  const thumbnail = readBoolean(checkpointConfig, "use_thumbnail", false, "");
   return { ...(isTiled ? { min, max } : { min: 1, max: 1 }), thumbnail };
 }
 

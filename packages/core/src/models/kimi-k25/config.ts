@@ -77,7 +77,7 @@ export function readKimiConfig(checkpointConfig: Readonly<Record<string, unknown
       checkpointConfig,
       "projection_layer_norm_eps",
       projectorEpsilon,
-      "projection_layer_norm_eps",
+      "",
     ),
     text_hidden_size: text.hidden_size,
   };

@@ -39,13 +39,8 @@ export function readLfm2VLConfig(checkpointConfig: Readonly<Record<string, unkno
   return {
     ...vision,
     ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
-    projector_bias: readBoolean(checkpointConfig, "projector_bias", true, "projector_bias"),
-    projector_use_layernorm: readBoolean(
-      checkpointConfig,
-      "projector_use_layernorm",
-      true,
-      "projector_use_layernorm",
-    ),
+    projector_bias: readBoolean(checkpointConfig, "projector_bias", true, ""),
+    projector_use_layernorm: readBoolean(checkpointConfig, "projector_use_layernorm", true, ""),
     text_hidden_size: text.hidden_size,
     /** Cells along one side of the position table. */
     side,

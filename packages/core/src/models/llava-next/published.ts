@@ -1,7 +1,6 @@
 /** Published LLaVA 1.6 models, whose language models differ in width, and Granite Vision 3. */
-import { CLIP_L } from "../llava/published.js";
 import type { ArchitectureConfig } from "../model-family.js";
-import { SIGLIP_SO400M } from "../tower-config.js";
+import { CLIP_L, SIGLIP_SO400M } from "../tower-config.js";
 
 const KIND = { architectures: ["LlavaNextForConditionalGeneration"], model_type: "llava_next" };
 

@@ -65,7 +65,7 @@ export function readMuseGlimmerConfig(checkpointConfig: Readonly<Record<string, 
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
     text_hidden_size: readTextConfig(text, TEXT_DEFAULTS).hidden_size,
-    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5, "text_config.rms_norm_eps"),
+    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5, "text_config."),
   };
 }
 

@@ -72,12 +72,7 @@ export function readPixtralConfig(
     ...projector,
     spatial_merge_size: isLlava ? 1 : projector.spatial_merge_size,
     rope_theta: readRopeTheta(visionConfig),
-    multimodal_projector_bias: readBoolean(
-      checkpointConfig,
-      "multimodal_projector_bias",
-      isLlava,
-      "multimodal_projector_bias",
-    ),
+    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", isLlava, ""),
     text_hidden_size: text.hidden_size,
     text_rms_norm_eps: text.rms_norm_eps,
   };

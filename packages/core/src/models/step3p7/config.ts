@@ -76,7 +76,7 @@ export function readStepConfig(checkpointConfig: Readonly<Record<string, unknown
     ...readVisionConfig(mlp, { intermediate_size: 8960 }),
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
-    projector_bias: readBoolean(checkpointConfig, "projector_bias", false, "projector_bias"),
+    projector_bias: readBoolean(checkpointConfig, "projector_bias", false, ""),
     text_hidden_size: text.hidden_size,
     /** Cells along one side of the position table. */
     side,
