@@ -11,5 +11,5 @@ const { main } = await import(cli.href);
 const code = await main(process.argv.slice(2));
 // A write to stdout that failed sets it, too.
 process.exitCode = code || process.exitCode;
-// The work of an interrupted command may be under way. The exit waits for what was printed.
+// An interrupted command may still be working. End the process once its output is written.
 if (code === 130) process.stdout.write("", () => process.exit());

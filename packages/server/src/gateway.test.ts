@@ -339,7 +339,7 @@ test("a body of millions of values is left to vLLM without parsing it", async ()
   expect(upstream.requests[0]?.body.toString()).toBe(text);
 });
 
-test("while vLLM answers, of what was made for it no memory counts but the body", async () => {
+test("while vLLM answers, only the body counts as held memory", async () => {
   let finish = () => {};
   upstream.answers.push((response) => {
     response.write("data: 1\n\n");

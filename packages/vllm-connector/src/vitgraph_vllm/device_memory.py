@@ -78,7 +78,7 @@ class DeviceMemory:
                 logger.info("rows come through shared memory: %s", refusal)
                 break
             except RuntimeError as error:
-                # vitgraph takes the rows back with the connection. CUDA repeats such an error, so a retry would not help.
+                # vitgraph frees the rows when the connection closes. CUDA returns the error again, so do not retry.
                 logger.warning("the GPU failed a copy of rows, and rows come through shared memory: %s", error)
                 break
             except (OSError, ValueError) as error:

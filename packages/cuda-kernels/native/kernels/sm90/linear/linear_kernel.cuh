@@ -220,7 +220,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
       at.advance();
     }
   }
-  // A block must not exit before the other blocks of its cluster have released what it copied.
+  // A block stays until the other blocks of its cluster have released the stages that it copied to them.
   if constexpr (Shape::kCluster > 1) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
