@@ -21,7 +21,7 @@ export function squareTiles(
       segments: 1 / tokens,
       ...(hasClassRow && { rows: patches + 1 / tokens }),
     },
-    // vLLM's for InternVL and Llama 4. For the others it infers none, and a batch has at least one square.
+    // vLLM's, where it infers one: a batch has at least one square.
     minTokenBudget: tokens,
     maxGridSide: side,
     fixedGrid: { t: 1, h: side, w: side },
