@@ -49,7 +49,7 @@ import {
   type Rgb,
   rgbColor,
 } from "./model-options.js";
-import { VLLM_BACKGROUND } from "./vllm-options.js";
+import { checkVllmModel, VLLM_BACKGROUND } from "./vllm-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
@@ -146,6 +146,7 @@ async function encode(
   const paths = await expandInputs(given, io);
   checkFitsOutput(options.output, paths.length);
   const keys = options.vllmEcCache === undefined ? [] : await ecKeys(paths, options);
+  if (options.vllmEcCache !== undefined) await checkVllmModel(options.model, io);
   await using opened = await openModel(options, io);
   const { model, device } = opened;
   const { vllmEcCache, rgbaBackgroundColor = vllmEcCache === undefined ? undefined : VLLM_BACKGROUND } =
