@@ -222,8 +222,8 @@ test.each([
   ],
   [
     ["--vllm-encode", "--shared-storage-path", "STORAGE", "--shared-storage-max-age", "60"],
-    1,
-    "give at least 600000",
+    2,
+    "'60' is invalid. expected at least 600 seconds",
   ],
   [
     ["--vllm-encode", "--shared-storage-path", "STORAGE", "--register", "http://a"],

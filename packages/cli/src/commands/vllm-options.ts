@@ -3,7 +3,7 @@ import { createVisionModel, type EncoderEngine, readJsonObject } from "@vitgraph
 import type { Logger } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
 import type { EcStorage, ServerOptions } from "@vitgraph/server";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadSettings } from "../download-model.js";
 import { readTextInput } from "../files.js";
@@ -63,8 +63,8 @@ export function addVllmOptions(command: Command): Command {
     )
     .option(
       "--shared-storage-max-age <seconds>",
-      "remove files that were not used for this long; at least 600 (default: 3600)",
-      positiveNumber,
+      `remove files that were not used for this long; at least ${SHORTEST_AGE} (default: 3600)`,
+      storageAge,
     )
     .option(
       "--register <url>",
@@ -78,6 +78,15 @@ export function addVllmOptions(command: Command): Command {
       "--instance-url <url>",
       "this server's URL as the proxy reaches it (default: the address that it listens on)",
     );
+}
+
+/** Seconds. A request may wait this long in vLLM's queue before its file is read. */
+const SHORTEST_AGE = 600;
+
+function storageAge(text: string): number {
+  const value = positiveNumber(text);
+  if (value < SHORTEST_AGE) throw new InvalidArgumentError(`expected at least ${SHORTEST_AGE} seconds`);
+  return value;
 }
 
 /** Ends the command with a usage error where options do not belong together. */
