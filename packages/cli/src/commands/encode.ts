@@ -13,6 +13,7 @@ import {
   type LoadedModel,
   type NamedEmbedding,
   openClip,
+  partsOf,
   processImage,
   VisionEncoder,
   videoProcessorOf,
@@ -299,7 +300,9 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
     const { grid, tokens, batch } = outcome.value;
     return [
       name,
-      `${grid.t}×${grid.h}×${grid.w}`,
+      partsOf(grid)
+        .map(({ t, h, w }) => `${t}×${h}×${w}`)
+        .join(" + "),
       String(tokens),
       String(batch.index),
       batch.budget === null ? "eager" : String(batch.budget),
