@@ -80,6 +80,12 @@ describe("encode", () => {
     });
   });
 
+  test("prints both grids of an image whose tiles and thumbnail differ in size", async () => {
+    const { code, out } = await run("encode", other, "--model", fixture("models/minicpmv4-6-tiny"));
+    expect(code).toBe(0);
+    expect(out.split("\n")[2]).toMatch(/^image3_57x301\.png {2}1×8×4 \+ 3×4×4 {2,}5 /);
+  });
+
   test("--dtype bf16 halves the file", async () => {
     const output = join(directory, "e.safetensors");
     expect((await run("encode", image, "--model", TINY, "--output", output, "--dtype", "bf16")).code).toBe(0);

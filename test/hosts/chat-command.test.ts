@@ -48,7 +48,7 @@ test("answers about an image at a URL as about its file, and Ctrl-C ends an answ
 });
 
 test("answers text without a vision tower", async () => {
-  const { code, err } = await chat("hello");
+  const { code, err } = await chat("--model", "not-loaded", "hello");
   expect(code).toBe(0);
   expect(err).toContain("reading the question");
   expect(err).not.toContain("encoder");

@@ -25,7 +25,7 @@ import { readTextSync } from "./files.js";
 import { createProcessIo } from "./process-io.js";
 import { KWARGS, MODEL, modelArguments, reportUnused } from "./serve-options.js";
 
-/** @param args the command line without the program's name */
+/** @param args of the command, with the model of a `--config` file */
 type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
 
 const COMMANDS: readonly Register[] = [
@@ -41,11 +41,8 @@ const COMMANDS: readonly Register[] = [
   registerDoctor,
 ];
 
-/** Commands that take the compilation config, in every form of `vllm serve`. */
+/** Commands that take the compilation config, in every form of `vllm serve`. A `--config` file may name their model, too. */
 const CONFIGURED_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print", "bench", "chat"];
-
-/** Of these, those that need a model, which a `--config` file may name. */
-const MODEL_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print"];
 
 /** Commands that take `--mm-processor-kwargs` too. */
 const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
@@ -67,7 +64,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     const [name = "", ...given] = args;
     const isConfigured = CONFIGURED_COMMANDS.includes(name);
     const serving = readServeArguments(isConfigured ? given : []);
-    const model = MODEL_COMMANDS.includes(name) ? modelArguments(serving) : [];
+    const model = isConfigured ? modelArguments(serving) : [];
     const used = [...(model.length > 0 ? [MODEL] : []), ...(KWARGS_COMMANDS.includes(name) ? [KWARGS] : [])];
     reportUnused(serving, given, used, io);
     const program = new Command("vitgraph")
@@ -86,7 +83,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
         outputError: (text, write) => write(text.replace(/^error:/, io.style("red", "error:"))),
       })
       .showHelpAfterError("(run with --help for the options)");
-    for (const register of COMMANDS) register(program, io, serving, given);
+    for (const register of COMMANDS) register(program, io, serving, [...model, ...given]);
     addHelpCommands(program);
     refuseRepeatedAndEmpty(program);
     // Completions are printed to the console, not to `io`.

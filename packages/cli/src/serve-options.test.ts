@@ -41,6 +41,7 @@ describe("the model of a --config file", () => {
   test("gives way to that of the command line, as in vLLM", () => {
     expect(modelOf("model: org/name", "--model", "other")).toEqual([]);
     expect(modelOf("model: org/name", "--model=other")).toEqual([]);
+    expect(modelOf("model: org/name", "--arch", "qwen3-vl-2b")).toEqual([]);
   });
 
   test("that is no name is refused", () => {

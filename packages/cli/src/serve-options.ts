@@ -23,13 +23,16 @@ export function mmProcessorKwargs(
   return { ...fromFile, ...given, ...dotted[KWARGS] };
 }
 
+/** Options that name the model, or need none. */
+const MODEL_OPTIONS = /^--(model|arch|print-workloads)(=|$)/;
+
 /**
  * `--model` with the file's model, for commander; nothing if the command line has one, which goes first as in vLLM.
  * @throws VG_CONFIG_INVALID
  */
 export function modelArguments({ fileOptions, rest }: ServeArguments): readonly string[] {
   const model = Object.entries(fileOptions).find(([name]) => optionName(name) === MODEL)?.[1];
-  if (model === undefined || rest.some((argument) => /^--model(=|$)/.test(argument))) return [];
+  if (model === undefined || rest.some((argument) => MODEL_OPTIONS.test(argument))) return [];
   if (typeof model !== "string") {
     throw new VitgraphError("VG_CONFIG_INVALID", `${MODEL} of the config file is not a name`, {
       remedy: "write model: DIR, or the model's id on the hub",

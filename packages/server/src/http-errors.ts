@@ -106,7 +106,28 @@ function withParam({ status, body: { error } }: HttpError, param: string): HttpE
   return { status, body: { error: { ...error, param } } };
 }
 
-function answer(status: number, code: ErrorCode, fact: string, remedy: string | undefined): HttpError {
+/** Options that remedies name, and the flags of `vitgraph serve` that set them. */
+const FLAGS = new Map([
+  ["allowedMediaDomains", "--allowed-media-domains"],
+  ["allowedLocalMediaPath", "--allowed-local-media-path"],
+  ["maxItems", "--max-items"],
+  ["maxPixels", "--max-pixels"],
+  ["maxImageBytes", "--max-image-bytes"],
+  ["maxBodyBytes", "--max-body-bytes"],
+  ["maxResponseBytes", "--max-response-bytes"],
+  ["maxRequestMemoryBytes", "--max-request-memory"],
+  ["chatMs", "--chat-timeout"],
+]);
+
+/** Puts an option's flag in front of its name: the server runs from the command line, or in a program. */
+function withFlags(remedy: string): string {
+  return remedy.replace(/\b[a-z]+[A-Z]\w+/g, (name) =>
+    FLAGS.has(name) ? `${FLAGS.get(name)} (${name})` : name,
+  );
+}
+
+function answer(status: number, code: ErrorCode, fact: string, given: string | undefined): HttpError {
+  const remedy = given === undefined ? undefined : withFlags(given);
   const type = TYPES[status] ?? (status < 500 ? "invalid_request_error" : "server_error");
   const message = remedy === undefined ? fact : `${fact}: ${remedy}`;
   return { status, body: { error: { message, type, param: null, code, fact, remedy: remedy ?? null } } };

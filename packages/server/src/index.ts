@@ -21,6 +21,7 @@ export {
   type EcStorageOptions,
   ecKeyOfUrl,
 } from "./ec-storage.js";
+export { checkGridModel } from "./grid-models.js";
 export type { ErrorBody } from "./http-errors.js";
 export {
   checkInstanceRegistration,

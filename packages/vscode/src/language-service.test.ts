@@ -123,7 +123,7 @@ describe("diagnostics", () => {
       "2:14 } — error: this is not JSON: found } where a key in double quotes should be: quote the key, or remove the comma before the closing brace",
     ]);
     expect(underlined("args: [serve, -cc]\n")).toEqual([
-      "1:15 -cc — error: -cc needs a value: add it: -cc VALUE",
+      "1:15 -cc — error: the option needs a value: add it: -cc VALUE",
     ]);
     expect(underlined(`args: ["-cc {}"]\n`)[0]).toContain("-cc and its value are one argument");
   });

@@ -194,6 +194,16 @@ describe("the compilation config has the last word", () => {
   });
 });
 
+test("the model of a --config file is measured, with the file's compilation config", async () => {
+  const file = join(directory, "serve.yaml");
+  await writeFile(file, `model: ${directory}\ncompilation-config: {cudagraph_mm_encoder: false}\n`);
+  const { code, out, err } = await run("--config", file, "--workload", workload, "--only", "clip", ...quick);
+  expect(code).toBe(0);
+  expect(err).toMatch(/^loading DIR on .*s\n$/);
+  expect(out.split("\n")[2]?.split(/\s{2,}/)[4]).toBe("eager");
+  expect((await run("--config", file, "--print-workloads")).code).toBe(0);
+});
+
 test("--load-format dummy needs the configuration alone, and gives the same shape of report", async () => {
   const config = join(directory, "config-only");
   await writeMiniatureCheckpoint(config);

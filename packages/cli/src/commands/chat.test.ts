@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { main } from "../cli.js";
@@ -51,6 +54,16 @@ test("a missing picture is named before the language model is loaded", async () 
   expect(stderr).toMatch(
     /^error: cannot read missing\.png \(ENOENT.*\): check the path \[VG_FILE_UNREADABLE\]/,
   );
+});
+
+test("the vision tower may be the model of a --config file", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  const config = join(directory, "serve.yaml");
+  await writeFile(config, `model: ${fixture}\n`);
+  const file = fileURLToPath(import.meta.url);
+  const { stderr } = await chat("--llm", file, "--config", config, "missing.png", "what?");
+  await rm(directory, { recursive: true });
+  expect(stderr).toContain("error: cannot read missing.png");
 });
 
 test("a language model is required, and options are checked", async () => {

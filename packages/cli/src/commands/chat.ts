@@ -58,12 +58,15 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
           `error: the question is missing: ${inputName(question)} is a ${isUrl(question) ? "URL" : "file"}, and the question comes last`,
         );
       }
-      return chat(files, question, options, io, serving);
+      const { model, ...others } = options;
+      // Without files the tower is not loaded.
+      const tower = files.length === 0 || model === undefined ? {} : { model };
+      return chat(files, question, { ...others, ...tower }, io, serving);
     });
 }
 
 const HELP = `llama.cpp comes as a package: npm install @node-llama-cpp/linux-x64@3.22.1, or that of your platform and GPU.
-The compilation config is given as for encode: -cc.<key>=<value>, --compilation-config <json>, --config <file>.`;
+The compilation config is given as for encode: -cc.<key>=<value>, --compilation-config <json>, --config <file>, whose model is used if --model is not given.`;
 
 async function chat(
   files: readonly string[],

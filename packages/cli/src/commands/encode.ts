@@ -13,6 +13,7 @@ import {
   type LoadedModel,
   type NamedEmbedding,
   openClip,
+  partsOf,
   processImage,
   VisionEncoder,
   videoProcessorOf,
@@ -49,7 +50,7 @@ import {
   type Rgb,
   rgbColor,
 } from "./model-options.js";
-import { VLLM_BACKGROUND } from "./vllm-options.js";
+import { checkVllmModel, VLLM_BACKGROUND } from "./vllm-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
@@ -146,6 +147,7 @@ async function encode(
   const paths = await expandInputs(given, io);
   checkFitsOutput(options.output, paths.length);
   const keys = options.vllmEcCache === undefined ? [] : await ecKeys(paths, options);
+  if (options.vllmEcCache !== undefined) await checkVllmModel(options.model, io);
   await using opened = await openModel(options, io);
   const { model, device } = opened;
   const { vllmEcCache, rgbaBackgroundColor = vllmEcCache === undefined ? undefined : VLLM_BACKGROUND } =
@@ -298,7 +300,9 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
     const { grid, tokens, batch } = outcome.value;
     return [
       name,
-      `${grid.t}×${grid.h}×${grid.w}`,
+      partsOf(grid)
+        .map(({ t, h, w }) => `${t}×${h}×${w}`)
+        .join(" + "),
       String(tokens),
       String(batch.index),
       batch.budget === null ? "eager" : String(batch.budget),

@@ -80,7 +80,7 @@ export function addDeviceOptions(command: Command): Command {
 const CONFIG_HELP = `The compilation config, in the forms that vllm serve takes; they merge:
   --compilation-config <json>   as JSON; -cc <json> is short for it
   -cc.<key>=<value>             one key; -cc.<key>+=<a,b> appends to a list
-  --config <file>               a YAML or JSON file with a compilation-config; its model is used where --model is required and not given
+  --config <file>               a YAML or JSON file with a compilation-config; its model is used if the command line names none
   --enforce-eager               no graphs: every batch runs eagerly`;
 
 export function positiveInteger(text: string): number {

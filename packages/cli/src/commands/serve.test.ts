@@ -115,7 +115,11 @@ test("keys come from the file, the option and the environment", async () => {
 test("a path is read below the allowed directory alone", async () => {
   const { url, stop } = await start("--allowed-local-media-path", directory);
   expect((await embed(url, "photo.png")).status).toBe(200);
-  expect((await embed(url, "../photo.png")).status).toBe(403);
+  const outside = await embed(url, "../photo.png");
+  expect(outside.status).toBe(403);
+  expect(await outside.text()).toContain(
+    "use a path below --allowed-local-media-path (allowedLocalMediaPath)",
+  );
   expect(await stop()).toBe(0);
 });
 

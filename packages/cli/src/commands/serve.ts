@@ -30,6 +30,7 @@ import {
 } from "./model-options.js";
 import {
   addVllmOptions,
+  checkVllmModel,
   checkVllmOptions,
   EVERY_ADDRESS,
   readRegistering,
@@ -232,6 +233,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   });
   await checkAddress(host, port);
   if (options.llm !== undefined) await checkLlm(options.llm);
+  if (options.vllmEncode || upstream !== undefined) await checkVllmModel(options.model, io);
   await downloadModel(options.model, io);
   const traffic = new RecentTraffic();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { SafetensorsFile } from "@vitgraph/core";
+import { ARCHITECTURES, SafetensorsFile } from "@vitgraph/core";
 import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { ecKeyOfUrl } from "@vitgraph/server";
 import sharp from "sharp";
@@ -94,6 +94,21 @@ test("encode names a shared storage that cannot be written", async () => {
   );
   expect(io.err).toContain(`error: cannot write ${blocked} (ENOTDIR: `);
   expect(code).toBe(1);
+});
+
+test.each([
+  ["serve --vllm-encode", () => ["serve", "--vllm-encode", "--shared-storage-path", storage]],
+  ["serve --upstream", () => ["serve", "--upstream", "http://127.0.0.1:1"]],
+  ["encode --vllm-ec-cache", () => ["encode", photo, "--vllm-ec-cache", storage]],
+])("%s refuses a model by its config.json, if vLLM takes no grid for it", async (_, args) => {
+  await writeFile(join(directory, "config.json"), JSON.stringify(ARCHITECTURES["gemma-3-4b"]));
+  await rm(join(directory, "model.safetensors"));
+  const io = createFakeIo();
+  expect(await main([...args(), "--model", directory, "--backend", "cpu"], io)).toBe(1);
+  expect(io.err).toBe(
+    "error: vLLM takes no image_grid_thw for the model type gemma3: use one of qwen2_vl, qwen2_5_vl, qwen2_5_omni, qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe [VG_MODEL_UNSUPPORTED]\n",
+  );
+  expect(existsSync(storage)).toBe(false);
 });
 
 test("serve writes what encode wrote, and takes its file as its own", async () => {
@@ -207,8 +222,8 @@ test.each([
   ],
   [
     ["--vllm-encode", "--shared-storage-path", "STORAGE", "--shared-storage-max-age", "60"],
-    1,
-    "give at least 600000",
+    2,
+    "'60' is invalid. expected at least 600 seconds",
   ],
   [
     ["--vllm-encode", "--shared-storage-path", "STORAGE", "--register", "http://a"],

@@ -1,10 +1,11 @@
 /** Options of `vitgraph serve` in front of vLLM: as an encode instance, and as a gateway. */
-import type { EncoderEngine } from "@vitgraph/core";
+import { createVisionModel, type EncoderEngine, readJsonObject } from "@vitgraph/core";
 import type { Logger } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
 import type { EcStorage, ServerOptions } from "@vitgraph/server";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { CliIo } from "../cli-io.js";
+import { downloadSettings } from "../download-model.js";
 import { readTextInput } from "../files.js";
 import { byteCount, positiveNumber, type Rgb } from "./model-options.js";
 
@@ -62,8 +63,8 @@ export function addVllmOptions(command: Command): Command {
     )
     .option(
       "--shared-storage-max-age <seconds>",
-      "remove files that were not used for this long; at least 600 (default: 3600)",
-      positiveNumber,
+      `remove files that were not used for this long; at least ${SHORTEST_AGE} (default: 3600)`,
+      storageAge,
     )
     .option(
       "--register <url>",
@@ -77,6 +78,15 @@ export function addVllmOptions(command: Command): Command {
       "--instance-url <url>",
       "this server's URL as the proxy reaches it (default: the address that it listens on)",
     );
+}
+
+/** Seconds. A request may wait this long in vLLM's queue before its file is read. */
+const SHORTEST_AGE = 600;
+
+function storageAge(text: string): number {
+  const value = positiveNumber(text);
+  if (value < SHORTEST_AGE) throw new InvalidArgumentError(`expected at least ${SHORTEST_AGE} seconds`);
+  return value;
 }
 
 /** Ends the command with a usage error where options do not belong together. */
@@ -98,6 +108,16 @@ export function checkVllmOptions(command: Command, options: VllmOptions & { read
   if (sharedStoragePath === undefined) refuse(STORAGE_FLAGS.slice(1), "--shared-storage-path");
   if (vllmEncode === undefined) refuse([["register", "--register"]], "--vllm-encode");
   if (register === undefined) refuse(REGISTER_FLAGS, "--register");
+}
+
+/**
+ * Checks by config.json that vLLM takes the model's embeddings, before weights are downloaded and loaded.
+ * @throws VG_MODEL_UNSUPPORTED; VG_FILE_UNREADABLE, VG_MODEL_INVALID for the config.json
+ */
+export async function checkVllmModel(model: string, io: CliIo): Promise<void> {
+  const { checkGridModel } = await import("@vitgraph/server");
+  const config = await readJsonObject(await downloadSettings(model, io), "config.json");
+  checkGridModel(createVisionModel(config).modelType);
 }
 
 /** @throws VG_ARGUMENT_INVALID, VG_MODEL_UNSUPPORTED */

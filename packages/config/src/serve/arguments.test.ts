@@ -479,14 +479,16 @@ describe("what vLLM decides after parsing", () => {
 
 describe("bad arguments", () => {
   test.each([
-    [["-cc"], "-cc needs a value", "add it: -cc VALUE"],
-    [["--config"], "--config needs a value", "add it: --config VALUE"],
-    [["-cc.mode"], "-cc.mode needs a value", "add it: -cc.mode=VALUE"],
-    [["-cc..mode=1"], "-cc..mode has an empty key", "remove the extra dot"],
-    [["-cc.+=1"], "-cc.+ has an empty key", "remove the extra dot"],
+    [["-cc"], "the option needs a value", "add it: -cc VALUE"],
+    [["--config"], "the option needs a value", "add it: --config VALUE"],
+    [["-cc.mode"], "the option needs a value", "add it: -cc.mode=VALUE"],
+    [["-cc..mode=1"], "the option has an empty key", "remove the extra dot"],
+    [["-cc.+=1"], "the option has an empty key", "remove the extra dot"],
     [["-O4"], 'the optimization level cannot be "4"', "use -O0 to -O3"],
+    [["-O"], "the option needs a value", "add it: -O VALUE"],
+    [["-O3.5"], 'the optimization level cannot be "3.5"', "use -O0 to -O3"],
     [["-O", "fast"], 'the optimization level cannot be "fast"', "use -O0 to -O3"],
-    [["--enforce-eager=true"], "--enforce-eager takes no value", "write --enforce-eager alone"],
+    [["--enforce-eager=true"], "the option takes no value", "write --enforce-eager alone"],
     [
       ["-cc", '{"mode": three}'],
       "this is not JSON: found three where a JSON value should be",
@@ -503,6 +505,13 @@ describe("bad arguments", () => {
     const [problem] = problems(argv);
     expect(problem?.message).toContain(message);
     expect(problem?.remedy).toMatch(remedy);
+  });
+
+  test("are named once in front of their problem", () => {
+    expect(() => serve(["--enforce-eager=true"])).toThrow(
+      /^--enforce-eager: the option takes no value: write --enforce-eager alone$/,
+    );
+    expect(() => serve(["-O"])).toThrow(/^-O: the option needs a value: add it: -O VALUE$/);
   });
 
   test("are reported together with what is wrong in file and config", () => {

@@ -157,7 +157,7 @@ function refuseMisspelt(name: string, place: Place, given: GivenSettings): boole
 
 /** Name and inline value: `-cc={}`, `-O3`, `-O=3`. */
 function splitArgument(argument: string): { name: string; inline: string | undefined } {
-  const level = /^-O=?([^.=]+)$/.exec(argument);
+  const level = /^-O=?([^.=][^=]*)$/.exec(argument);
   if (level !== null) return { name: "-O", inline: level[1] };
   const equals = argument.startsWith("-") ? argument.indexOf("=") : -1;
   return equals < 0
@@ -181,12 +181,12 @@ function readOption(
   const inlineText = inline === undefined ? undefined : cursor.textFrom(name.length + 1);
   if (option.takes === "none") {
     if (inline === undefined) option.read(given, [], place);
-    else given.problem(place, `${name} takes no value`, "no value", `write ${name} alone`);
+    else given.problem(place, "the option takes no value", "no value", `write ${name} alone`);
     return;
   }
   const first = inline ?? cursor.take();
   if (first === undefined) {
-    given.problem(place, `${name} needs a value`, "a value", `add it: ${name} VALUE`);
+    given.problem(place, "the option needs a value", "a value", `add it: ${name} VALUE`);
     return;
   }
   const firstText = inlineText ?? cursor.textFrom(0);
@@ -207,7 +207,7 @@ function readDotted(name: string, inline: string | undefined, cursor: Cursor, gi
   const namePlace = cursor.place(shown);
   const text = inline ?? cursor.take();
   if (text === undefined) {
-    given.problem(namePlace, `${shown} needs a value`, "a value", `add it: ${shown}=VALUE`);
+    given.problem(namePlace, "the option needs a value", "a value", `add it: ${shown}=VALUE`);
     return;
   }
   const place = nameText === undefined ? { source: shorten(`${name}=${text}`, 80) } : namePlace;
@@ -215,13 +215,13 @@ function readDotted(name: string, inline: string | undefined, cursor: Cursor, gi
   const appends = last.endsWith("+");
   const keys = [...path, appends ? last.slice(0, -1) : last];
   if (keys.includes("")) {
-    given.problem(place, `${shown} has an empty key`, "keys between the dots", "remove the extra dot");
+    given.problem(place, "the option has an empty key", "keys between the dots", "remove the extra dot");
     return;
   }
   if (keys.length > MAX_DEPTH || scanJson(text, MAX_DEPTH).isTooDeep) {
     given.problem(
       place,
-      `${shown} is nested too deeply to be read`,
+      "the option is nested too deeply to be read",
       `at most ${MAX_DEPTH} levels`,
       "flatten it",
     );

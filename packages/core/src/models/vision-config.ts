@@ -142,6 +142,9 @@ export function withNames(values: Config, names: Readonly<Record<string, string>
   return renamed;
 }
 
+/** The other name of `num_heads` in transformers' classes that have this key. Other classes ignore it. */
+export const HEADS_NAMES = { num_attention_heads: "num_heads" };
+
 /** A positive number, not necessarily an integer. @param path precedes the key in errors. @throws VG_MODEL_INVALID */
 export function readPositiveNumber(
   values: Config,

@@ -2,6 +2,7 @@
 import {
   checkHeads,
   checkPatch,
+  HEADS_NAMES,
   readPositiveNumber,
   readRopeTheta,
   readTextConfig,
@@ -24,9 +25,6 @@ const DEFAULTS = {
   temporal_merge_size: 2,
 };
 
-/** transformers' other name of this key. */
-const OTHER_NAMES = { num_attention_heads: "num_heads" };
-
 /** Default of the language model's `hidden_size`, the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 2560 };
 
@@ -37,7 +35,7 @@ export type ErnieConfig = ReturnType<typeof readErnieConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readErnieConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
-  const visionConfig = withNames(visionConfigOf(checkpointConfig), OTHER_NAMES);
+  const visionConfig = withNames(visionConfigOf(checkpointConfig), HEADS_NAMES);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   // The hub's config has the language model's keys at its top level, and mlp_ratio instead of intermediate_size.
   const text = textConfigOrTopLevel(checkpointConfig);

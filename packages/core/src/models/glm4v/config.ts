@@ -2,6 +2,7 @@
 import {
   checkHeads,
   checkPatch,
+  HEADS_NAMES,
   readBoolean,
   readPositiveNumber,
   readRopeTheta,
@@ -36,16 +37,13 @@ const OCR_DEFAULTS = {
 /** Default of transformers' Glm5NextVisionConfig; its other defaults are those of GLM-OCR. */
 const MERGER_DEFAULTS = { projection_intermediate_size: 10_240 };
 
-/** transformers' other name of this key. */
-const OTHER_NAMES = { num_attention_heads: "num_heads" };
-
 export type Glm4vVariant = "glm4v" | "glm_ocr" | "glm5_next";
 
 export type Glm4vVisionConfig = ReturnType<typeof readGlm4vVisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readGlm4vVisionConfig(given: Readonly<Record<string, unknown>>, variant: Glm4vVariant) {
-  const visionConfig = withNames(given, OTHER_NAMES);
+  const visionConfig = withNames(given, HEADS_NAMES);
   const ocr = variant !== "glm4v";
   const config = readVisionConfig(visionConfig, ocr ? OCR_DEFAULTS : DEFAULTS);
   checkHeads(config.hidden_size, "hidden_size", config.num_heads, { headDim: visionConfig.head_dim });

@@ -3,6 +3,7 @@ import {
   checkHeads,
   checkLayers,
   checkPatch,
+  HEADS_NAMES,
   readRopeTheta,
   readVisionConfig,
   withNames,
@@ -25,9 +26,6 @@ const DEFAULTS = {
   fullatt_block_indexes: [7, 15, 23, 31],
 };
 
-/** transformers' other name of this key. */
-const OTHER_NAMES = { num_attention_heads: "num_heads" };
-
 export type Qwen2_5VLVisionConfig = ReturnType<typeof readQwen2_5VLVisionConfig>;
 
 /** Default of transformers' Exaone4_5_VisionConfig. */
@@ -41,7 +39,7 @@ export function readQwen2_5VLVisionConfig(
   given: Readonly<Record<string, unknown>>,
   { grouped = false } = {},
 ) {
-  const visionConfig = withNames(given, OTHER_NAMES);
+  const visionConfig = withNames(given, HEADS_NAMES);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const heads = vision.num_heads;
   const { num_key_value_heads } = grouped

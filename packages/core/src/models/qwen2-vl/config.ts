@@ -1,5 +1,12 @@
 /** Reads the vision part of a Qwen2-VL config.json. The tower's width is `embed_dim`; `hidden_size` is the language model's. */
-import { checkHeads, checkPatch, readRopeTheta, readVisionConfig, withNames } from "../vision-config.js";
+import {
+  checkHeads,
+  checkPatch,
+  HEADS_NAMES,
+  readRopeTheta,
+  readVisionConfig,
+  withNames,
+} from "../vision-config.js";
 
 /** Names and defaults as in transformers' Qwen2VLVisionConfig. */
 const DEFAULTS = {
@@ -15,14 +22,11 @@ const DEFAULTS = {
   temporal_patch_size: 2,
 };
 
-/** transformers' other name of this key. */
-const OTHER_NAMES = { num_attention_heads: "num_heads" };
-
 export type Qwen2VLVisionConfig = ReturnType<typeof readQwen2VLVisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readQwen2VLVisionConfig(given: Readonly<Record<string, unknown>>) {
-  const visionConfig = withNames(given, OTHER_NAMES);
+  const visionConfig = withNames(given, HEADS_NAMES);
   const config = { ...readVisionConfig(visionConfig, DEFAULTS), rope_theta: readRopeTheta(visionConfig) };
   checkHeads(config.embed_dim, "embed_dim", config.num_heads, { headDim: visionConfig.head_dim });
   checkPatch(config.in_channels, config.patch_size);

@@ -3,6 +3,7 @@ import {
   checkHeads,
   checkLayers,
   checkPatch,
+  HEADS_NAMES,
   readRopeTheta,
   readVisionConfig,
   withNames,
@@ -25,14 +26,11 @@ const DEFAULTS = {
   deepstack_visual_indexes: [8, 16, 24],
 };
 
-/** transformers' other name of this key. */
-const OTHER_NAMES = { num_attention_heads: "num_heads" };
-
 export type Qwen3VLVisionConfig = ReturnType<typeof readQwen3VLVisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readQwen3VLVisionConfig(given: Readonly<Record<string, unknown>>) {
-  const visionConfig = withNames(given, OTHER_NAMES);
+  const visionConfig = withNames(given, HEADS_NAMES);
   const config = {
     ...readVisionConfig(visionConfig, DEFAULTS),
     rope_theta: readRopeTheta(visionConfig),
