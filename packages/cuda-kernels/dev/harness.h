@@ -161,6 +161,28 @@ double time_ms(Call&& call, int repeats = 20) {
   return times[times.size() / 2];
 }
 
+static __global__ void measure_clock_kernel(float* mhz) {
+  const auto now = [] {
+    std::uint64_t nanoseconds;
+    asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(nanoseconds));
+    return nanoseconds;
+  };
+  const std::uint64_t start = now();
+  const long long cycles = clock64();
+  while (now() - start < 100'000) {
+  }
+  *mhz = 1e3f * static_cast<float>(clock64() - cycles) / static_cast<float>(now() - start);
+}
+
+/// The SM clock that the previous work has led to. At the power limit it drops, and times of long runs then say little
+/// about those of short ones.
+inline double sm_clock_mhz() {
+  const DeviceBuffer<float> mhz(1);
+  measure_clock_kernel<<<1, 1>>>(mhz.data());
+  CHECK_CUDA(cudaDeviceSynchronize());
+  return mhz.download()[0];
+}
+
 /// For short kernels: the median of a graph of `calls` calls, by the call, so that launches cost what a graph's do.
 template <typename Call>
 double time_in_graph_ms(Call&& call, int calls = 20, int repeats = 11) {

@@ -27,6 +27,7 @@ enum class LinearTile : std::int32_t {
   rows128_columns128_shared_cluster1x2,
   rows128_columns64_cluster1x2,
   rows128_columns64_split3,
+  rows128_columns192_split2_cluster2x1,
   rows64_columns160_cluster4x1,
   rows64_columns128,
   rows64_columns128_cluster4x1,
@@ -44,9 +45,9 @@ inline constexpr const char* kLinearTileNames[] = {
     "128x144 shared", "128x128 1x2",
     "128x128 shared", "128x128 shared 1x2",
     "128x64 1x2",     "128x64/3",
-    "64x160 4x1",     "64x128",
-    "64x128 4x1",     "64x64",
-    "64x64 1x2",
+    "128x192/2 2x1",  "64x160 4x1",
+    "64x128",         "64x128 4x1",
+    "64x64",          "64x64 1x2",
 };
 
 /// [rows, inner] · [columns, inner]ᵀ.

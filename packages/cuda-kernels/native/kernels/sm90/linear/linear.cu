@@ -107,7 +107,7 @@ cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, A
 template <typename Shape>
 cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, Activation activation) {
   LinearArguments arguments{};
-  if (const auto error = describe(arguments, operands, Shape::kRows, Shape::kColumns)) return error;
+  if (const auto error = describe(arguments, operands, Shape::kRows, Shape::kColumns / Shape::kClusterRows)) return error;
   constexpr std::size_t kSharedBytes = linear_split_shared_bytes<Shape>();
   static_assert(kSharedBytes <= 227 * 1024);
   const bool norm = operands.norm.statistics.data != nullptr;
@@ -119,8 +119,9 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
                       : norm           ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, true>>
                                        : linear_split_kernel<Shape, LinearEpilogue<>>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
-  const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
-  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads,
+  const int clusters =
+      divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) * divide_up(operands.columns, Shape::kColumns);
+  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
                        kSharedBytes, arguments, activation);
 }
 
@@ -174,9 +175,11 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
       return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns64_cluster1x2:
       return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 2>>(launch, operands, activation);
-    // Consumers, 64-row blocks per consumer, columns, stages, split of the inner dimension.
+    // Consumers, 64-row blocks per consumer, columns, stages, split of the inner dimension, cluster rows.
     case LinearTile::rows128_columns64_split3:
-      return launch_split<LinearSplitShape<2, 1, 64, 8, 3>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<2, 1, 64, 8, 3, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns192_split2_cluster2x1:
+      return launch_split<LinearSplitShape<2, 1, 192, 4, 2, 2>>(launch, operands, activation);
   }
   return cudaErrorInvalidValue;
 }

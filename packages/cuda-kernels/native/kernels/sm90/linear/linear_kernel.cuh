@@ -16,6 +16,8 @@
 //             zero-fills the inner dimension and the columns; padding rows are computed and not written.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/common/linear_epilogue.cuh"
 #include "kernels/sm90/common/tensor_copy.cuh"
 #include "kernels/sm90/common/wgmma.cuh"
@@ -67,6 +69,9 @@ struct LinearShape {
   static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
   /// With norms the producer's other warps work too: they load as many pieces of a row at once as fit.
   static constexpr int kSums = kRowBlocks * kConsumerColumns / 2;
+  /// Copies of the code of a step. The kernels of a layer exceed the instruction cache, so each launch fetches its code
+  /// again; but steps of small tiles are short.
+  static constexpr int kUnrolledSteps = kSums > 64 ? 1 : 2;
   static constexpr int kNormBatch = kConsumers == 3 || kSums > 144 ? 3 : kSums > 80 ? 9 : 18;
   static __host__ __device__ constexpr int producer_registers(bool norm) {
     if (kConsumers == 3) return norm ? 56 : 32;
@@ -95,6 +100,12 @@ struct LinearNormShared {
   Barrier full[2];
   Barrier empty[2];
 };
+
+/// Whether the epilogue is a loop over a thread's rows, which is less code (see kUnrolledSteps). Unrolled, the loads of a
+/// small tile's rows overlap; and the largest tiles have no registers left for a loop, nor have 144 sums with erf.
+template <typename Shape, typename Epilogue>
+inline constexpr bool kLoopsOverRows = Shape::kConsumers == 2 && Shape::kSums > 64 &&
+                                       Shape::kSums <= (Epilogue::kActivation == Activation::gelu_erf ? 120 : 144);
 
 template <typename Shape, typename Epilogue>
 constexpr std::size_t linear_shared_bytes() {
@@ -199,6 +210,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   // The ring is empty, so its stages need no wait.
   int ahead = 0;
   if (first_tile < order.count()) {
+#pragma unroll(Shape::kUnrolledSteps)
     for (; ahead < min(steps, Shape::kStages); ++ahead) {
       expect(ahead);
       copy_weight(ahead, ahead, order.at(first_tile));
@@ -208,6 +220,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   RingPosition<Shape::kStages> at;
   for (int tile = first_tile; tile < order.count(); tile += tile_stride) {
     const int2 first = order.at(tile);
+#pragma unroll(Shape::kUnrolledSteps)
     for (int step = 0; step < steps; ++step) {
       if (ahead > 0) {
         --ahead;
@@ -241,6 +254,22 @@ __device__ __forceinline__ float2 load_in_order(const float* from) {
   float2 two;
   asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(two.x), "=f"(two.y) : "r"(shared_address(from)));
   return two;
+}
+
+/// Moves the sums of each of a thread's rows to the registers of the row before.
+template <int kRowBlocks, int kSize>
+__device__ __forceinline__ void next_row(float (&sums)[kRowBlocks][kSize]) {
+#pragma unroll
+  for (int block = 0; block < kRowBlocks; ++block) {
+#pragma unroll
+    for (int i = 0; i < kSize; i += 4) {
+#pragma unroll
+      for (int column = i; column < i + 2; ++column) {
+        sums[block][column] = sums[block][column + 2];
+        if (block + 1 < kRowBlocks) sums[block][column + 2] = sums[min(block + 1, kRowBlocks - 1)][column];
+      }
+    }
+  }
 }
 
 /// The producer's idle warps load the norms, so that consumers do not wait on L2: the products of a layer of 196 rows
@@ -327,6 +356,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     }
     if (!Shape::kShare) named_barrier_sync(1 + consumer, 256);
     int last_stage = 0;
+#pragma unroll(Shape::kUnrolledSteps)
     for (int step = 0; step < steps; ++step) {
       barrier_wait(&shared.full[at.stage], at.parity);
       products_fence();
@@ -348,42 +378,57 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       at.advance();
     }
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
-    // The lookup of a row's angles overlaps the last products.
-    constexpr bool kTurnsLate = Shape::kRowBlocks * Shape::kConsumerColumns > 320;
-    RowTurns turns[Shape::kRowBlocks][2]{};
+    // The lookup of a row's angles overlaps the last products, if registers are left.
+    constexpr bool kLoop = kLoopsOverRows<Shape, Epilogue>;
+    constexpr bool kTurnsLate = kLoop || Shape::kSums > 160;
+    RowTurns turns[2 * Shape::kRowBlocks]{};
     if constexpr (Epilogue::kRotate && !kTurnsLate) {
 #pragma unroll
       for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
         const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
-        turns[i / 2][i % 2] = find_turns(operands.rotation, row, row < rows);
+        turns[i] = find_turns(operands.rotation, row, row < rows);
       }
     }
     products_wait<0>();
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
-    if constexpr (Epilogue::kNorm) {
-      const int buffer = Shape::kShare ? turn % 2 : consumer;
-      barrier_wait(&norms.full[buffer], Shape::kShare ? turn / 2 % 2 : turn % 2);
+    const int buffer = Shape::kShare ? turn % 2 : consumer;
+    if constexpr (Epilogue::kNorm) barrier_wait(&norms.full[buffer], Shape::kShare ? turn / 2 % 2 : turn % 2);
+    // The sums of the thread's i-th row: two columns of each block of 8.
+    const auto sum_of = [&](int i, int block_of_8, int column) -> float& {
+      return sums[i / 2][4 * block_of_8 + i % 2 * 2 + column];
+    };
+    // Two rows at once where registers allow no loop: the compiler would keep u and v for the second.
+    const auto normalize = [&]<int kRows>(std::integral_constant<int, kRows>, int i, int row) {
+      float2 of_row[kRows];
 #pragma unroll
-      for (int block = 0; block < Shape::kRowBlocks; ++block) {
-        const float2 upper = load_in_order(&norms.rows[buffer][row_in_tile + block * 64].x);
-        const float2 lower = load_in_order(&norms.rows[buffer][row_in_tile + block * 64 + 8].x);
+      for (int r = 0; r < kRows; ++r) of_row[r] = load_in_order(&norms.rows[buffer][row + 8 * r].x);
 #pragma unroll
-        for (int j = 0; j < Shape::kConsumerColumns / 8; ++j) {
-          const float2 u = load_in_order(&norms.u[buffer][column_in_tile + 8 * j + lane % 4 * 2]);
-          const float2 v = load_in_order(&norms.v[buffer][column_in_tile + 8 * j + lane % 4 * 2]);
-          float* four = sums[block] + 4 * j;
-          four[0] = (four[0] - upper.x * u.x) * upper.y + v.x;
-          four[1] = (four[1] - upper.x * u.y) * upper.y + v.y;
-          four[2] = (four[2] - lower.x * u.x) * lower.y + v.x;
-          four[3] = (four[3] - lower.x * u.y) * lower.y + v.y;
+      for (int j = 0; j < Shape::kConsumerColumns / 8; ++j) {
+        const float2 u = load_in_order(&norms.u[buffer][column_in_tile + 8 * j + lane % 4 * 2]);
+        const float2 v = load_in_order(&norms.v[buffer][column_in_tile + 8 * j + lane % 4 * 2]);
+#pragma unroll
+        for (int r = 0; r < kRows; ++r) {
+          float& left = sum_of(i + r, j, 0);
+          float& right = sum_of(i + r, j, 1);
+          left = (left - of_row[r].x * u.x) * of_row[r].y + v.x;
+          right = (right - of_row[r].x * u.y) * of_row[r].y + v.y;
           // Compute these now, before the next two vectors are loaded.
-          asm volatile("" : "+f"(four[0]), "+f"(four[1]), "+f"(four[2]), "+f"(four[3]));
+          asm volatile("" : "+f"(left), "+f"(right));
         }
       }
+    };
+    const auto release_norms = [&] {
       __syncwarp();
       if (lane == 0) barrier_arrive(&norms.empty[buffer]);
+    };
+    if constexpr (Epilogue::kNorm && !kLoop) {
+#pragma unroll
+      for (int block = 0; block < Shape::kRowBlocks; ++block) {
+        normalize(std::integral_constant<int, 2>(), 2 * block, row_in_tile + block * 64);
+      }
+      release_norms();
     }
     if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
       // Recomputed to save two registers: with them 128x192 would spill.
@@ -391,27 +436,28 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       first.x += place.row * Shape::kRows;
       first.y += place.column * Shape::kColumns + column_in_tile;
     }
-
     const auto finish = [&]<bool kTurn>() {
       // With 192 sums none is left to keep it in. With fewer it would cost one more, and 128x240 would spill.
       const int thread = Shape::kSums > 144 ? thread_again() : static_cast<int>(threadIdx.x);
       const int row_of_thread = consumer * Shape::kRowsApart + thread % 128 / 32 * 16 + thread % 32 / 4;
-#pragma unroll
-      for (int block = 0; block < Shape::kRowBlocks; ++block) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int row = first.x + row_of_thread + block * 64 + half * 8;
-          // If the tile has only half of a group of 32 columns, the rest is zero and not written.
-          float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
-#pragma unroll
-          for (int i = 0; i < Shape::kConsumerColumns / 4; ++i) {
-            of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
-          }
-          finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kResidual ? Shape::kResidualGroups : 0,
-                     Epilogue::kStatistics ? Shape::kConsumerColumns : 0>(
-              operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, of_row,
-              kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half]);
+#pragma unroll(kLoop ? 1 : 2 * Shape::kRowBlocks)
+      for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
+        const int row_of_tile = row_of_thread + i / 2 * 64 + i % 2 * 8;
+        const int row = first.x + row_of_tile;
+        // In a loop, registers have constant numbers: each row moves to those of the first.
+        const int from = kLoop ? 0 : i;
+        if constexpr (Epilogue::kNorm && kLoop) {
+          normalize(std::integral_constant<int, 1>(), from, row_of_tile);
         }
+        // If the tile has only half of a group of 32 columns, the rest is zero and not written.
+        float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
+#pragma unroll
+        for (int k = 0; k < Shape::kConsumerColumns / 4; ++k) of_row[k / 8][k % 8] = sum_of(from, k / 2, k % 2);
+        finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kResidual ? Shape::kResidualGroups : 0,
+                   Epilogue::kStatistics ? Shape::kConsumerColumns : 0>(
+            operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, of_row,
+            kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[from]);
+        if constexpr (kLoop) next_row(sums);
       }
     };
     if (Epilogue::kRotate && first.y < operands.rotation.columns) {
@@ -419,6 +465,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     } else {
       finish.template operator()<false>();
     }
+    if constexpr (Epilogue::kNorm && kLoop) release_norms();
     if (!Shape::kShare) at.advance_by(steps);
   }
 }
