@@ -399,7 +399,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     const auto sum_of = [&](int i, int block_of_8, int column) -> float& {
       return sums[i / 2][4 * block_of_8 + i % 2 * 2 + column];
     };
-    // Two rows at once where registers allow no loop: the compiler would keep u and v for the second.
+    // In unrolled code two rows at once: ptxas would keep u and v in registers from the first row to the second.
     const auto normalize = [&]<int kRows>(std::integral_constant<int, kRows>, int i, int row) {
       float2 of_row[kRows];
 #pragma unroll
