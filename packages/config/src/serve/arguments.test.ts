@@ -481,6 +481,8 @@ describe("bad arguments", () => {
   test.each([
     [["-cc"], "the option needs a value", "add it: -cc VALUE"],
     [["--config"], "the option needs a value", "add it: --config VALUE"],
+    [["--config="], "the option needs a value", "add it: --config VALUE"],
+    [["--config", ""], "the option needs a value", "add it: --config VALUE"],
     [["-cc.mode"], "the option needs a value", "add it: -cc.mode=VALUE"],
     [["-cc..mode=1"], "the option has an empty key", "remove the extra dot"],
     [["-cc.+=1"], "the option has an empty key", "remove the extra dot"],

@@ -185,7 +185,8 @@ function readOption(
     return;
   }
   const first = inline ?? cursor.take();
-  if (first === undefined) {
+  // Empty is what a shell makes of a variable that is not set.
+  if (first === undefined || first === "") {
     given.problem(place, "the option needs a value", "a value", `add it: ${name} VALUE`);
     return;
   }
