@@ -118,6 +118,7 @@ async function bundleJavaScript() {
     entry: {
       cli: join(root, "packages/cli/src/cli.ts"),
       "gpu-suite": join(root, "test/gpu-suite.ts"),
+      "engine-load": join(root, "benchmarks/engine-load.ts"),
       "grid-cache": join(root, "benchmarks/grid-cache.ts"),
       soak: join(root, "benchmarks/soak.ts"),
     },
@@ -278,12 +279,13 @@ Runs where it was unpacked; nothing is installed. It needs ${requirements()}, an
     runtime/node benchmarks/compare.mjs --arch qwen3-vl-8b
     runtime/node dist/gpu-suite.js samples/qwen3-vl-tiny
     runtime/node dist/soak.js --backend cuda --model samples/qwen3-vl-tiny --images samples/images
+    runtime/node dist/engine-load.js --backend cuda
     runtime/node dist/grid-cache.js cuda
     python3 benchmarks/peer/connector.py
 
 compare.mjs and connector.py need a Python with torch, compare.mjs also transformers: see benchmarks/peer. vllm-connector/ is vLLM's
 connector for pip. gpu-suite holds every kernel to float64 and the captured
-graphs to the field's bugs; soak and grid-cache are benches of the engine. Licences of what is packed: licences/.
+graphs to the field's bugs; soak, engine-load and grid-cache are benches of the engine. Licences of what is packed: licences/.
 `;
   writeFileSync(join(STAGE, "README.md"), text);
 }

@@ -1,0 +1,131 @@
+/**
+ * How busy an engine keeps its device: many callers with an image each, as preprocessed pixels and as JPEG files. Prints
+ * the share of the time in which the device computes, and the processor cores that the process uses meanwhile.
+ *
+ *     pnpm bench:load [--backend cpu|cuda] [--arch NAME | --model DIR] [--callers 64] [--seconds 5] [--preprocess N]
+ */
+import { setTimeout } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import {
+  type ArchitectureName,
+  type BatchEvent,
+  EncoderEngine,
+  type EngineItem,
+  loadDummyModel,
+  loadModel,
+  processImage,
+} from "@vitgraph/core";
+import sharp from "sharp";
+
+const { values } = parseArgs({
+  options: {
+    backend: { type: "string", default: "cpu" },
+    arch: { type: "string", default: "qwen3-vl-8b" },
+    model: { type: "string" },
+    callers: { type: "string", default: "64" },
+    seconds: { type: "string", default: "5" },
+    /** Images decoded at once; default: the engine's. */
+    preprocess: { type: "string" },
+  },
+});
+const backend = values.backend as "cpu" | "cuda";
+const callers = Number(values.callers);
+const seconds = Number(values.seconds);
+
+const SIZES = [
+  [224, 224],
+  [640, 480],
+  [1024, 768],
+  [1920, 1080],
+] as const;
+/** Different images of a size, so that no two calls in a row decode the same bytes. */
+const IMAGES = 8;
+/** The first calls fill the pipeline. */
+const WARM_UP_MS = 1000;
+/** Token budgets up to this. */
+const MAX_BATCH_TOKENS = 16_384;
+
+const model =
+  values.model === undefined
+    ? loadDummyModel(values.arch as ArchitectureName)
+    : await loadModel(values.model);
+await using engine = await EncoderEngine.create({
+  model,
+  devices: [{ backend }],
+  compilationConfig: { compile_mm_encoder: true, cudagraph_mm_encoder: backend === "cuda" },
+  maxBatchTokens: MAX_BATCH_TOKENS,
+  // Images repeat, and must be encoded each time.
+  outputCacheBytes: 0,
+  limits: {
+    maxQueuedTokens: Number.POSITIVE_INFINITY,
+    maxQueuedItems: Number.POSITIVE_INFINITY,
+    ...(values.preprocess === undefined ? {} : { preprocessConcurrency: Number(values.preprocess) }),
+  },
+});
+console.log(`${engine.stats().devices[0]?.name}; ${callers} callers, ${seconds} s each`);
+console.log("");
+console.log("| image | from | images/s | tokens/s | device busy | cores | cores per 100 000 tokens/s |");
+console.log("|---|---|---:|---:|---:|---:|---:|");
+for (const [width, height] of SIZES) {
+  const files = await Promise.all(
+    Array.from({ length: IMAGES }, async () => new Uint8Array(await drawJpeg(width, height))),
+  );
+  const items = await Promise.all(files.map((file) => processImage(file, model.processor)));
+  const sources: Readonly<Record<string, readonly EngineItem[]>> = {
+    pixels: items,
+    files: files.map((image) => ({ image })),
+  };
+  for (const [source, ofSource] of Object.entries(sources)) {
+    const load = await measure(ofSource);
+    const cells = [
+      `${width}×${height}`,
+      source,
+      load.imagesPerSecond.toFixed(0),
+      load.tokensPerSecond.toFixed(0),
+      `${(100 * load.busy).toFixed(1)} %`,
+      load.cores.toFixed(1),
+      ((1e5 * load.cores) / load.tokensPerSecond).toFixed(1),
+    ];
+    console.log(`| ${cells.join(" | ")} |`);
+  }
+}
+
+/** Each caller sends its next image when the last one's embedding has arrived. */
+async function measure(items: readonly EngineItem[]) {
+  const batches: BatchEvent[] = [];
+  let sent = 0;
+  let isOver = false;
+  const encodeOne = async () => {
+    const [outcome] = await engine.encode([items[sent++ % items.length] as EngineItem]);
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+  };
+  const running = Array.from({ length: callers }, async () => {
+    while (!isOver) await encodeOne();
+  });
+  await setTimeout(WARM_UP_MS);
+  const started = performance.now();
+  const usageBefore = process.cpuUsage();
+  const unsubscribe = engine.subscribe({ batchEnded: (batch) => batches.push(batch) });
+  await setTimeout(1000 * seconds);
+  unsubscribe();
+  const elapsedSeconds = (performance.now() - started) / 1000;
+  const { user, system } = process.cpuUsage(usageBefore);
+  isOver = true;
+  await Promise.all(running);
+  const sum = (of: (batch: BatchEvent) => number) => batches.reduce((all, batch) => all + of(batch), 0);
+  return {
+    imagesPerSecond: sum(({ items: count }) => count) / elapsedSeconds,
+    tokensPerSecond: sum(({ tokens }) => tokens) / elapsedSeconds,
+    busy: sum(({ deviceMs }) => deviceMs) / 1000 / elapsedSeconds,
+    cores: (user + system) / 1e6 / elapsedSeconds,
+  };
+}
+
+/** Noise enlarged to the size: as costly to decode as a photo. */
+async function drawJpeg(width: number, height: number): Promise<Buffer> {
+  const noise = { type: "gaussian", mean: 128, sigma: 60 } as const;
+  const [across, down] = [Math.ceil(width / 4), Math.ceil(height / 4)];
+  const small = sharp({ create: { width: across, height: down, channels: 3, background: "grey", noise } });
+  const pixels = await small.png().toBuffer();
+  return sharp(pixels).resize(width, height, { fit: "fill" }).jpeg({ quality: 85 }).toBuffer();
+}
