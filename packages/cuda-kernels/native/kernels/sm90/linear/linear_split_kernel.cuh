@@ -42,6 +42,7 @@ struct LinearSplitShape {
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
   /// Pieces of a tile: 32 columns of one of a thread's rows, 8 sums per thread. Numbered row by row; a block finishes
   /// consecutive ones.
+  static_assert(kColumns % 32 == 0);
   static constexpr int kRowPieces = kColumns / 32;
   static constexpr int kPieces = kRowPieces * 2 * kRowBlocks;
   static constexpr int kOwnPieces = divide_up(kPieces, kSplit);
