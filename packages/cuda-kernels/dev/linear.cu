@@ -46,6 +46,9 @@ std::vector<Kernel> kernels_under_test;
 
 bool is_split(const Kernel& kernel) { return kernel.name.find('/') != std::string::npos; }
 
+/// Hopper's tiles; a split only where it can win.
+bool is_timed(const Kernel& kernel, int rows) { return !kernel.portable && !(is_split(kernel) && rows > 2048); }
+
 double activate(Activation function, double x) {
   switch (function) {
     case Activation::gelu_tanh: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
@@ -474,7 +477,7 @@ void time_rotation() {
     double product = INFINITY;
     std::string best;
     for (const Kernel& kernel : kernels_under_test) {
-      if (kernel.portable || (is_split(kernel) && rows > 2048)) continue;
+      if (!is_timed(kernel, rows)) continue;
       const auto plain = [&](const Launch& launch, int call) {
         CHECK_CUDA(kernel.launch(launch, timed.operands(call), Activation::none));
       };
@@ -589,7 +592,7 @@ void time_fold(const std::vector<int>& row_counts) {
       for (const bool folded : {false, true}) {
         std::vector<std::pair<double, const Kernel*>> found;
         for (const Kernel& kernel : kernels_under_test) {
-          if (kernel.portable || (is_split(kernel) && rows > 2048)) continue;
+          if (!is_timed(kernel, rows)) continue;
           // Tiles that fill shared memory have no room for norms.
           if (kernel.launch(default_launch(), operands(index, 0, folded), products[index].activation) ==
               cudaErrorNotSupported)

@@ -148,11 +148,8 @@ struct ClusterPlace {
   int row;
   int column;
 
-  __device__ __forceinline__ ClusterPlace() {
-    const int rank = Shape::kCluster == 1 ? 0 : cluster_rank();
-    row = rank / Shape::kClusterColumns;
-    column = rank % Shape::kClusterColumns;
-  }
+  __device__ __forceinline__ explicit ClusterPlace(int rank = Shape::kCluster == 1 ? 0 : cluster_rank())
+      : row(rank / Shape::kClusterColumns), column(rank % Shape::kClusterColumns) {}
 
   static __device__ __forceinline__ int rank_of(int row, int column) { return row * Shape::kClusterColumns + column; }
 
@@ -173,6 +170,16 @@ struct ClusterPlace {
     return rank_of(other < row ? other : other + 1, column);
   }
 };
+
+/// Waits until all stages are released. A block stays until the other blocks of its cluster have read what it copied to
+/// them.
+template <int kStages>
+__device__ __forceinline__ void await_releases(LinearShared<kStages>& shared, RingPosition<kStages> at) {
+  for (int stage = 0; stage < kStages; ++stage) {
+    barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+    at.advance();
+  }
+}
 
 /// Prefetches the first weights: they never change, so their copies can start before the kernel that computes x ends.
 template <typename Shape>
@@ -233,13 +240,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
       at.advance();
     }
   }
-  // A block stays until the other blocks of its cluster have released the stages that it copied to them.
-  if constexpr (Shape::kCluster > 1) {
-    for (int stage = 0; stage < Shape::kStages; ++stage) {
-      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
-      at.advance();
-    }
-  }
+  if constexpr (Shape::kCluster > 1) await_releases(shared, at);
 }
 
 /// This thread's number, read once more: what depends on it is then not kept in registers during the products.

@@ -33,7 +33,9 @@ struct LinearSplitShape {
   static constexpr int kStages = kStages_;
   static constexpr int kSplit = kSplit_;
   static constexpr int kClusterRows = kClusterRows_;
-  static constexpr int kCluster = kSplit * kClusterRows;
+  /// ClusterPlace: a block's column is its part of the inner dimension.
+  static constexpr int kClusterColumns = kSplit;
+  static constexpr int kCluster = kClusterRows * kClusterColumns;
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kStep = 64;
   static constexpr int kStepRowBytes = 128;
@@ -59,29 +61,6 @@ struct LinearSplitShape {
   /// The first piece that the block of a part finishes, and the part whose block finishes a piece.
   static __host__ __device__ constexpr int first_piece(int part) { return divide_up(part * kPieces, kSplit); }
   static __host__ __device__ constexpr int owner(int piece) { return piece * kSplit / kPieces; }
-};
-
-/// This block's tile of its cluster, and its part of the inner dimension.
-template <typename Shape>
-struct SplitPlace {
-  int row;
-  int part;
-
-  __device__ __forceinline__ SplitPlace() {
-    const int rank = uniform(cluster_rank());
-    row = rank / Shape::kSplit;
-    part = rank % Shape::kSplit;
-  }
-
-  static __device__ __forceinline__ int rank_of(int row, int part) { return row * Shape::kSplit + part; }
-
-  /// Multicast mask of the blocks with the same weights.
-  __device__ __forceinline__ std::uint16_t part_mask() const {
-    int mask = 0;
-#pragma unroll
-    for (int i = 0; i < Shape::kClusterRows; ++i) mask |= 1 << rank_of(i, part);
-    return static_cast<std::uint16_t>(mask);
-  }
 };
 
 /// The part of shared memory after the tensors and the received sums.
@@ -110,11 +89,11 @@ __device__ __forceinline__ void send(std::uint32_t to, Barrier* barrier, int blo
 }
 
 template <typename Shape>
-__device__ __forceinline__ void produce_part(const LinearArguments& arguments, const SplitPlace<Shape>& place, int2 first,
-                                             int first_step, int steps, std::uint32_t x_shared,
+__device__ __forceinline__ void produce_part(const LinearArguments& arguments, const ClusterPlace<Shape>& place,
+                                             int2 first, int first_step, int steps, std::uint32_t x_shared,
                                              std::uint32_t weight_shared, LinearShared<Shape::kStages>& shared) {
   constexpr int kWeightPart = Shape::kColumns / Shape::kClusterRows;
-  const std::uint16_t mask = place.part_mask();
+  const std::uint16_t mask = place.column_mask();
   const auto copy_weight = [&](int stage, int step) {
     barrier_arrive_expecting(&shared.full[stage], Shape::kXBytes + Shape::kWeightBytes);
     const std::uint32_t to = weight_shared + stage * Shape::kWeightBytes;
@@ -142,13 +121,7 @@ __device__ __forceinline__ void produce_part(const LinearArguments& arguments, c
              (first_step + step) * Shape::kStep, first.x);
     at.advance();
   }
-  // A block stays until the others have released the stages that it copied to them.
-  if constexpr (Shape::kClusterRows > 1) {
-    for (int stage = 0; stage < Shape::kStages; ++stage) {
-      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
-      at.advance();
-    }
-  }
+  if constexpr (Shape::kClusterRows > 1) await_releases(shared, at);
 }
 
 /// A piece's row and first column, for this thread.
@@ -163,7 +136,7 @@ __device__ __forceinline__ int2 piece_at(int piece, int2 first, int consumer) {
 /// Computes this block's part of the inner dimension, sends the other blocks' pieces, and finishes its own.
 template <typename Shape, typename Epilogue>
 __device__ __forceinline__ void consume_part(const LinearOperands& operands, Activation activation, int rows,
-                                             const SplitPlace<Shape>& place, int2 first, int steps, int consumer,
+                                             const ClusterPlace<Shape>& place, int2 first, int steps, int consumer,
                                              std::uint32_t x_shared, std::uint32_t weight_shared,
                                              std::uint32_t received_shared,
                                              LinearSplitShared<Shape::kStages>& shared) {
@@ -178,7 +151,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     if constexpr (Shape::kClusterRows == 1) {
       if (lane == 0) barrier_arrive(&shared.ring.empty[stage]);
     } else {
-      if (lane < Shape::kClusterRows) barrier_arrive_in(&shared.ring.empty[stage], place.rank_of(lane, place.part));
+      if (lane < Shape::kClusterRows) barrier_arrive_in(&shared.ring.empty[stage], place.rank_of(lane, place.column));
     }
   };
   float sums[Shape::kRowBlocks][Shape::kColumns / 2] = {};
@@ -226,16 +199,16 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     for (int i = 0; i < 2; ++i) {
       const float* of_piece = sums[row / 2] + piece % Shape::kRowPieces * 16 + 8 * i + row % 2 * 2;
       const float4 values{of_piece[0], of_piece[1], of_piece[4], of_piece[5]};
-      if (owner == place.part) {
+      if (owner == place.column) {
         own[own_piece][i] = values;
       } else {
-        send(slot(place.part, owner, own_piece, i), &shared.received, place.rank_of(place.row, owner), values);
+        send(slot(place.column, owner, own_piece, i), &shared.received, place.rank_of(place.row, owner), values);
       }
     }
   }
   // A lane may load the same row twice: pieces are few, and the other blocks' sums are in flight.
   constexpr int kFinishes = Shape::kOwnPieces / Shape::kJoinedPieces;
-  const int first_piece = Shape::first_piece(place.part);
+  const int first_piece = Shape::first_piece(place.column);
   RowNorm norms[kFinishes]{};
   if constexpr (Epilogue::kNorm) {
     const int width = load_statistics_width(operands.norm);
@@ -249,7 +222,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
   for (int i = 0; i < kFinishes; ++i) {
     const int piece = first_piece + i * Shape::kJoinedPieces;
-    if (piece >= Shape::first_piece(place.part + 1)) break;
+    if (piece >= Shape::first_piece(place.column + 1)) break;
     const int2 at = piece_at<Shape>(piece, first, consumer);
     float finished[Shape::kJoinedPieces][8];
 #pragma unroll
@@ -268,10 +241,10 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
           float4 values = own[own_piece][j];
-          if (from != place.part) {
+          if (from != place.column) {
             asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                          : "=f"(values.x), "=f"(values.y), "=f"(values.z), "=f"(values.w)
-                         : "r"(slot(from, place.part, own_piece, j)));
+                         : "r"(slot(from, place.column, own_piece, j)));
           }
           of_piece[4 * j] += values.x;
           of_piece[4 * j + 1] += values.y;
@@ -303,7 +276,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   extern __shared__ __align__(1024) unsigned char tensors[];
   auto& shared =
       *reinterpret_cast<LinearSplitShared<Shape::kStages>*>(tensors + Shape::kTensorBytes + Shape::kReceivedBytes);
-  const SplitPlace<Shape> place;
+  const ClusterPlace<Shape> place(uniform(cluster_rank()));
   // Counts are written before a run's first kernel, so no wait is needed.
   const int rows = uniform(real_rows(arguments.operands.rows));
   if (threadIdx.x == 0) {
@@ -313,7 +286,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     }
     barrier_init(&shared.received, 1);
     barrier_init_done();
-    const int own_pieces = Shape::first_piece(place.part + 1) - Shape::first_piece(place.part);
+    const int own_pieces = Shape::first_piece(place.column + 1) - Shape::first_piece(place.column);
     barrier_arrive_expecting(&shared.received, (Shape::kSplit - 1) * own_pieces * Shape::kPieceBytes);
     prefetch_tensor_map(&arguments.x);
     prefetch_tensor_map(&arguments.weight);
@@ -334,8 +307,8 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   const int2 first{((tile - column_tile * row_tiles) * Shape::kClusterRows + place.row) * Shape::kRows,
                    column_tile * Shape::kColumns};
   const int all_steps = divide_up(operands.inner, Shape::kStep);
-  const int first_step = all_steps * place.part / Shape::kSplit;
-  const int steps = all_steps * (place.part + 1) / Shape::kSplit - first_step;
+  const int first_step = all_steps * place.column / Shape::kSplit;
+  const int steps = all_steps * (place.column + 1) / Shape::kSplit - first_step;
   const std::uint32_t x_shared = shared_address(tensors);
   const std::uint32_t weight_shared = x_shared + Shape::kStages * Shape::kXBytes;
   // A single if/else: the compiler then gives each branch the registers that it requests.
