@@ -4,11 +4,9 @@
  *
  *     pnpm bench:load [--backend cpu|cuda] [--arch NAME | --model DIR] [--callers 64] [--seconds 5] [--preprocess N]
  */
-import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import {
   type ArchitectureName,
-  type BatchEvent,
   EncoderEngine,
   type EngineItem,
   loadDummyModel,
@@ -16,6 +14,7 @@ import {
   processImage,
 } from "@vitgraph/core";
 import sharp from "sharp";
+import { measureLoad } from "vitgraph/testing";
 
 const { values } = parseArgs({
   options: {
@@ -40,8 +39,6 @@ const SIZES = [
 ] as const;
 /** Different images of a size, so that no two calls in a row decode the same bytes. */
 const IMAGES = 8;
-/** The first calls fill the pipeline. */
-const WARM_UP_MS = 1000;
 /** Token budgets up to this. */
 const MAX_BATCH_TOKENS = 16_384;
 
@@ -90,34 +87,27 @@ for (const [width, height] of SIZES) {
   }
 }
 
-/** Each caller sends its next image when the last one's embedding has arrived. */
 async function measure(items: readonly EngineItem[]) {
-  const batches: BatchEvent[] = [];
-  let sent = 0;
-  let isOver = false;
-  const encodeOne = async () => {
-    const [outcome] = await engine.encode([items[sent++ % items.length] as EngineItem]);
-    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+  const run = async (calls: number, onCall?: (done: number, total: number) => void) => {
+    const itemsOf = (call: number) => [items[call % items.length] as EngineItem];
+    const load = await measureLoad(engine, itemsOf, { callers, calls, ...(onCall && { onCall }) });
+    if (load === null) throw new Error("the load was stopped");
+    return load;
   };
-  const running = Array.from({ length: callers }, async () => {
-    while (!isOver) await encodeOne();
+  // How many calls fill the time.
+  const { wallMs: firstMs } = await run(callers);
+  const calls = Math.max(callers, Math.round((callers * 1000 * seconds) / firstMs));
+  let usage = process.cpuUsage();
+  const load = await run(calls, (done, total) => {
+    if (done === callers) usage = process.cpuUsage();
+    if (done === total) usage = process.cpuUsage(usage);
   });
-  await setTimeout(WARM_UP_MS);
-  const started = performance.now();
-  const usageBefore = process.cpuUsage();
-  const unsubscribe = engine.subscribe({ batchEnded: (batch) => batches.push(batch) });
-  await setTimeout(1000 * seconds);
-  unsubscribe();
-  const elapsedSeconds = (performance.now() - started) / 1000;
-  const { user, system } = process.cpuUsage(usageBefore);
-  isOver = true;
-  await Promise.all(running);
-  const sum = (of: (batch: BatchEvent) => number) => batches.reduce((all, batch) => all + of(batch), 0);
+  const { items: images, tokens, deviceMs, wallMs } = load;
   return {
-    imagesPerSecond: sum(({ items: count }) => count) / elapsedSeconds,
-    tokensPerSecond: sum(({ tokens }) => tokens) / elapsedSeconds,
-    busy: sum(({ deviceMs }) => deviceMs) / 1000 / elapsedSeconds,
-    cores: (user + system) / 1e6 / elapsedSeconds,
+    imagesPerSecond: (1000 * images) / wallMs,
+    tokensPerSecond: (1000 * tokens) / wallMs,
+    busy: deviceMs / wallMs,
+    cores: (usage.user + usage.system) / 1000 / wallMs,
   };
 }
 

@@ -1,9 +1,11 @@
 /**
- * The entry point vitgraph/testing: a {@link CliIo} that keeps a command's output.
+ * The entry point vitgraph/testing: a {@link CliIo} that keeps a command's output, and the load of `bench --callers`.
  *
  * @module vitgraph/testing
  */
 import type { CliIo } from "./cli-io.js";
+
+export { measureLoad } from "./bench/continuous-load.js";
 
 export interface FakeIo extends CliIo {
   /** Everything written to stdout. */

@@ -2,7 +2,7 @@
  * An engine under continuous load: each caller sends its next call as soon as the last is answered. The difference of
  * wall time and device time is the engine's overhead.
  */
-import type { BatchEvent, EncoderEngine, EncoderItem } from "@vitgraph/core";
+import type { BatchEvent, EncoderEngine, EngineItem } from "@vitgraph/core";
 
 export interface LoadOptions {
   /** Calls in flight. */
@@ -31,7 +31,7 @@ export interface MeasuredLoad {
 }
 
 /** The items of a call, by its index. */
-export type ItemsOf = (call: number) => readonly EncoderItem[];
+export type ItemsOf = (call: number) => readonly EngineItem[];
 
 /**
  * The cost of a steady load. One unmeasured call per caller fills the pipeline, and the load continues until the last
