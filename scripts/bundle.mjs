@@ -284,8 +284,8 @@ Runs where it was unpacked; nothing is installed. It needs ${requirements()}, an
     python3 benchmarks/peer/connector.py
 
 compare.mjs and connector.py need a Python with torch, compare.mjs also transformers: see benchmarks/peer. vllm-connector/ is vLLM's
-connector for pip. gpu-suite holds every kernel to float64 and the captured
-graphs to the field's bugs; soak, engine-load and grid-cache are benches of the engine. Licences of what is packed: licences/.
+connector for pip. gpu-suite compares every kernel with float64, and runs captured graphs against the known bugs of
+other engines; soak, engine-load and grid-cache are benches of the engine. Licences of the packed software: licences/.
 `;
   writeFileSync(join(STAGE, "README.md"), text);
 }

@@ -41,7 +41,7 @@ const COMMANDS: readonly Register[] = [
   registerDoctor,
 ];
 
-/** Commands that take the compilation config, in every form of `vllm serve`. A `--config` file may name their model, too. */
+/** Commands that take the compilation config, in every form of `vllm serve`. A `--config` file can also name the model. */
 const CONFIGURED_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print", "bench", "chat"];
 
 /** Commands that take `--mm-processor-kwargs` too. */

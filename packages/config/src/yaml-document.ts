@@ -2,7 +2,7 @@
  * YAML documents with the position of each value.
  *
  * YAML 1.1, as PyYAML reads it for vLLM: `on` and `yes` are booleans, `<<` merges. A compilation config is often a string
- * of JSON in such a file. The values in that string have positions in the file, too.
+ * of JSON in such a file. The values in that string have positions in the file as well.
  */
 import { shorten } from "@vitgraph/errors";
 import {

@@ -40,7 +40,7 @@ test("a URL is read before the language model is loaded, and is no question", as
   const noQuestion = await ask("https://images.test/a.png");
   expect(noQuestion.code).toBe(2);
   expect(noQuestion.stderr).toContain("https://images.test/a.png is a URL, and the question comes last");
-  const gone = await ask("http://127.0.0.1:9/a.png", "https://a.test shows it, too: what is it?");
+  const gone = await ask("http://127.0.0.1:9/a.png", "https://a.test also shows it: what is it?");
   expect(gone.code).toBe(1);
   expect(gone.stderr).toMatch(
     /^error: cannot read http:\/\/127\.0\.0\.1:9\/a\.png \(.+\): check the URL, or download the file/,

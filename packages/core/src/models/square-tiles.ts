@@ -1,4 +1,4 @@
-/** What towers have in common that take squares of one size, each a segment of its own: a tile, or a whole image. */
+/** Sizes and budgets of towers with fixed square inputs, tiles or whole images. Each square is one attention segment. */
 import type { VisionModel } from "./vision-model.js";
 
 /**
