@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "imaging/resize.h"
 
@@ -21,18 +22,20 @@ class PatchWriter {
   PatchWriter(Size frame, size_t frames, PatchLayout layout, uint8_t* pixels);
 
   // Row `y` of frame `frame`, [width, 3]. Where the frames don't fill the last patches, the last frame repeats.
-  void write_row(size_t frame, int y, const uint8_t* rgb) const;
+  void write_row(size_t frame, int y, const uint8_t* rgb);
 
   // Throws Error VG_ARGUMENT_INVALID where the bytes are too many to be counted.
   static size_t size_bytes(Size frame, size_t frames, PatchLayout layout);
 
  private:
-  void write_row_to_slot(size_t slot, int y, const uint8_t* rgb) const;
+  // The row in planes_.
+  void write_row_to_slot(size_t slot, int y) const;
 
   Size frame_;
   size_t frames_;
   PatchLayout layout_;
   uint8_t* pixels_;
+  std::vector<uint8_t> planes_;  // a row, [3, width]
 };
 
 }  // namespace vitgraph::imaging

@@ -169,7 +169,7 @@ class PatchifyWorker final : public ImagingWorker {
 
   void execute() override {
     const auto& [from, to, filter, layout, frames] = request_;
-    const imaging::PatchWriter writer(to, frames.size(), layout, result_data());
+    imaging::PatchWriter writer(to, frames.size(), layout, result_data());
     for (size_t frame = 0; frame < frames.size(); frame++) {
       imaging::resize(filter, frames[frame].data(), from, to,
                       [&](int y, const uint8_t* row) { writer.write_row(frame, y, row); });
