@@ -431,12 +431,6 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       }
       release_norms();
     }
-    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
-      // Recomputed to save two registers: with them 128x192 would spill.
-      first = order.at(tile);
-      first.x += place.row * Shape::kRows;
-      first.y += place.column * Shape::kColumns + column_in_tile;
-    }
     const auto finish = [&]<bool kTurn>() {
       // With 192 sums none is left to keep it in. With fewer it would cost one more, and 128x240 would spill.
       const int thread = Shape::kSums > 144 ? thread_again() : static_cast<int>(threadIdx.x);
