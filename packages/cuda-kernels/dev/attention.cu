@@ -3,7 +3,7 @@
 //
 //   attention check            every version and launcher, all head sizes, odd segments, poisoned rows
 //   attention time [filter]    TFLOP/s of useful arithmetic, 16 heads, for 16×1024, 4×4096 and 1×16384
-//   attention small            milliseconds of small batches by the heights of their tiles
+//   attention batches [filter] microseconds of the tower's batches, head size 72, the versions in turn
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -76,8 +76,8 @@ cudaError_t launch_v1(const Launch& launch, const AttentionOperands& operands, A
 }
 
 template <typename Shape>
-Version hopper(const std::string& name) {
-  return {name, Shape::kHeadSize, Shape::kTileRows, Shape::kTileRows, kernels::sm90::launch_attention_shape<Shape>};
+Version hopper(const std::string& name, int shortest = Shape::kTileRows) {
+  return {name, Shape::kHeadSize, Shape::kTileRows, shortest, kernels::sm90::launch_attention_shape<Shape>};
 }
 
 std::vector<Version> versions() {
@@ -331,31 +331,52 @@ void run_once(const std::string& filter, int head_size) {
   }
 }
 
-void time_small() {
+/// Alternates the versions, because the clock depends on what ran before.
+void time_batches(const std::string& filter) {
   const std::vector<std::pair<std::string, std::vector<int>>> batches{
       {"1x196", {196}},
       {"1x784", {784}},
+      {"1x2304", {2304}},
       {"1x4096", {4096}},
+      {"1x16384", {16384}},
       {"8x440", std::vector<int>(8, 440)},
       {"16 mixed", {196, 196, 196, 784, 784, 784, 784, 768, 768, 768, 1200, 1200, 1200, 1536, 1536, 3072}},
+      {"16x1024", std::vector<int>(16, 1024)},
       {"64 windows of 64", std::vector<int>(64, 64)},
       {"8x4800 3x4096", {4800, 4800, 4800, 4800, 4800, 4800, 4800, 4800, 4096, 4096, 4096}}};
+  constexpr int kRounds = 7;
+  std::vector<Version> timed;
+  for (const Version& version : versions()) {
+    const bool head_size_72 = version.head_size == 0 || version.head_size == 72;
+    if (head_size_72 && version.name != "v1 naive" && version.name.find(filter) != std::string::npos)
+      timed.push_back(version);
+  }
   for (const auto& [name, lengths] : batches) {
     Batch batch(lengths, 72, 16, 0);
     double flops = 0;
     for (const int length : lengths) flops += 4.0 * length * length * batch.columns();
-    std::printf("%-20s", name.c_str());
-    for (const Version& version : versions()) {
-      if (version.head_size != 0 || version.name == "v1 naive") continue;
-      const AttentionOperands operands = batch.operands(version);
-      const double ms = time_in_graph_ms([&](cudaStream_t stream, int) {
-        Launch launch = default_launch();
-        launch.stream = stream;
-        CHECK_CUDA(version.launch(launch, operands, batch.work.data()));
-      });
-      std::printf("  %s: %.1f us = %.0f", version.name.c_str(), ms * 1e3, flops / ms / 1e9);
+    std::vector<std::vector<double>> us(timed.size());
+    double mhz = 0;
+    for (int round = 0; round < kRounds; ++round) {
+      for (std::size_t i = 0; i < timed.size(); ++i) {
+        const AttentionOperands operands = batch.operands(timed[i]);
+        us[i].push_back(1e3 * time_in_graph_ms(
+                                  [&](cudaStream_t stream, int) {
+                                    Launch launch = default_launch();
+                                    launch.stream = stream;
+                                    CHECK_CUDA(timed[i].launch(launch, operands, batch.work.data()));
+                                  },
+                                  batch.rows < 16000 ? 20 : 4, 5));
+        mhz = sm_clock_mhz();
+      }
     }
-    std::printf("\n");
+    std::printf("%s, at %.0f MHz\n", name.c_str(), mhz);
+    for (std::size_t i = 0; i < timed.size(); ++i) {
+      std::sort(us[i].begin(), us[i].end());
+      const double median = us[i][kRounds / 2];
+      std::printf("  %-48s %7.1f us (%.1f..%.1f) %4.0f TFLOP/s\n", timed[i].name.c_str(), median, us[i].front(),
+                  us[i].back(), flops / median / 1e6);
+    }
   }
 }
 
@@ -370,7 +391,7 @@ int main(int argc, char** argv) {
   if (what == "check-tiny") check(filter, true);
   if (what == "time") time(filter, {72});
   if (what == "time-all") time(filter, {64, 72, 80, 96, 128});
-  if (what == "small") time_small();
+  if (what == "batches") time_batches(filter);
   if (what == "once") run_once(filter, argc > 3 ? std::atoi(argv[3]) : 72);
   std::printf("attention %s: %s\n", what.c_str(), all_passed() ? "passed" : "FAILED");
   return all_passed() ? 0 : 1;
