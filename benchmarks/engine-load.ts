@@ -1,9 +1,12 @@
 /**
  * How busy an engine keeps its device: many callers with an image each, as preprocessed pixels and as JPEG files. Prints
- * the share of the time in which the device computes, and the processor cores that the process uses meanwhile.
+ * the share of the time in which the device computes, that in which JavaScript's thread does, and the processor cores
+ * that the process uses meanwhile.
  *
  *     pnpm bench:load [--backend cpu|cuda] [--arch NAME | --model DIR] [--callers 64] [--seconds 5] [--preprocess N]
+ *                     [--image 640x480]... [--from pixels|files]
  */
+import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import {
   type ArchitectureName,
@@ -25,18 +28,15 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "5" },
     /** Images decoded at once; default: the engine's. */
     preprocess: { type: "string" },
+    image: { type: "string", multiple: true, default: ["224x224", "640x480", "1024x768", "1920x1080"] },
+    /** Default: both. */
+    from: { type: "string" },
   },
 });
 const backend = values.backend as "cpu" | "cuda";
 const callers = Number(values.callers);
 const seconds = Number(values.seconds);
 
-const SIZES = [
-  [224, 224],
-  [640, 480],
-  [1024, 768],
-  [1920, 1080],
-] as const;
 /** Different images of a size, so that no two calls in a row decode the same bytes. */
 const IMAGES = 8;
 /** Token budgets up to this. */
@@ -61,9 +61,12 @@ await using engine = await EncoderEngine.create({
 });
 console.log(`${engine.stats().devices[0]?.name}; ${callers} callers, ${seconds} s each`);
 console.log("");
-console.log("| image | from | images/s | tokens/s | device busy | cores | cores per 100 000 tokens/s |");
-console.log("|---|---|---:|---:|---:|---:|---:|");
-for (const [width, height] of SIZES) {
+console.log(
+  "| image | from | images/s | tokens/s | device busy | JavaScript busy | cores | cores per 100 000 tokens/s |",
+);
+console.log("|---|---|---:|---:|---:|---:|---:|---:|");
+for (const image of values.image) {
+  const [width, height] = image.split("x").map(Number) as [number, number];
   const files = await Promise.all(
     Array.from({ length: IMAGES }, async () => new Uint8Array(await drawJpeg(width, height))),
   );
@@ -73,6 +76,7 @@ for (const [width, height] of SIZES) {
     files: files.map((image) => ({ image })),
   };
   for (const [source, ofSource] of Object.entries(sources)) {
+    if (values.from !== undefined && values.from !== source) continue;
     const load = await measure(ofSource);
     const cells = [
       `${width}×${height}`,
@@ -80,6 +84,7 @@ for (const [width, height] of SIZES) {
       load.imagesPerSecond.toFixed(0),
       load.tokensPerSecond.toFixed(0),
       `${(100 * load.busy).toFixed(1)} %`,
+      `${(100 * load.javascriptBusy).toFixed(0)} %`,
       load.cores.toFixed(1),
       ((1e5 * load.cores) / load.tokensPerSecond).toFixed(1),
     ];
@@ -98,15 +103,23 @@ async function measure(items: readonly EngineItem[]) {
   const { wallMs: firstMs } = await run(callers);
   const calls = Math.max(callers, Math.round((callers * 1000 * seconds) / firstMs));
   let usage = process.cpuUsage();
+  let loop = performance.eventLoopUtilization();
   const load = await run(calls, (done, total) => {
-    if (done === callers) usage = process.cpuUsage();
-    if (done === total) usage = process.cpuUsage(usage);
+    if (done === callers) {
+      usage = process.cpuUsage();
+      loop = performance.eventLoopUtilization();
+    }
+    if (done === total) {
+      usage = process.cpuUsage(usage);
+      loop = performance.eventLoopUtilization(loop);
+    }
   });
   const { items: images, tokens, deviceMs, wallMs } = load;
   return {
     imagesPerSecond: (1000 * images) / wallMs,
     tokensPerSecond: (1000 * tokens) / wallMs,
     busy: deviceMs / wallMs,
+    javascriptBusy: loop.utilization,
     cores: (usage.user + usage.system) / 1000 / wallMs,
   };
 }

@@ -109,6 +109,38 @@ describe("EncoderQueue: when batches leave", () => {
     expect([queue.batchesInFlight, queue.size]).toEqual([0, 0]);
   });
 
+  it("waits for more items while the devices are busy, the less the more tokens wait", async () => {
+    const asked: number[] = [];
+    // Busy until 20, and each token takes a millisecond to prepare.
+    const { clock, submit, departures } = setUp({
+      slackMs: (tokens) => {
+        asked.push(tokens);
+        return Math.max(0, 20 - tokens - clock.now());
+      },
+    });
+    void submit("a", 4);
+    await clock.advance(5);
+    void submit("b", 6);
+    await clock.advance(4);
+    expect(departures()).toEqual([]);
+    await clock.advance(1);
+    expect(departures()).toEqual([[10, "ab"]]);
+    expect(asked).toEqual([4, 10, 10]);
+    await clock.runAll();
+  });
+
+  it("waits with a full batch, too", async () => {
+    const { clock, queue, submit, departures } = setUp({ slackMs: () => Math.max(0, 7 - clock.now()) });
+    for (const name of "abcde") void submit(name, 4);
+    const drained = queue.drain();
+    await clock.runAll();
+    await drained;
+    expect(departures()).toEqual([
+      [7, "abcd"],
+      [7, "e"],
+    ]);
+  });
+
   it("runs an item above every budget eagerly", async () => {
     const { clock, submit, batches } = setUp();
     void submit("a", 100);

@@ -1,9 +1,10 @@
 /**
  * Continuous batching: one ordered queue of all callers' items, dispatched in batches.
  *
- * A batch is due when an item's window has passed, or when the waiting items fill a batch. **Every batch contains the
- * first item of the order** ({@link FairLine}: priority, then each caller's share); the packing rule only chooses the
- * others. So no item starves, regardless of its size.
+ * A batch is due when an item's window has passed, or when the waiting items fill a batch, but not before a device needs
+ * it: until then it costs nothing to wait for more items. **Every batch contains the first item of the order**
+ * ({@link FairLine}: priority, then each caller's share); the packing rule only chooses the others. So no item starves,
+ * regardless of its size.
  *
  * The engine that owns the queue limits how many items wait and for how long, and checks the options. The queue settles
  * each item exactly once and never retries.
@@ -25,6 +26,11 @@ export interface EncoderQueueOptions<T extends Packable, Result> {
   readonly pack: PackItems;
   /** Runs a batch. Resolves with one outcome for each item, in their order; a rejection fails every item. */
   readonly run: (batch: Batch<QueuedItem<T>>) => Promise<readonly PromiseSettledResult<Result>[]>;
+  /**
+   * For how many milliseconds a batch of the waiting tokens may wait for more items, because every device is busy for
+   * longer. It is asked again when an item arrives or a batch ends. Default: 0.
+   */
+  readonly slackMs?: (tokens: number) => number;
   /** Most batches that run at once; {@link EncoderQueue.maxInFlight} changes it. */
   readonly maxInFlight: number;
   /** Waiting time, in milliseconds, that raises priority by one step. */
@@ -141,7 +147,7 @@ export class EncoderQueue<T extends Packable, Result> {
     const { clock } = this.#options;
     const now = clock.now();
     while (this.#waiting.size > 0 && this.#batchesInFlight < this.#maxInFlight) {
-      const dueAt = this.#dueAt();
+      const dueAt = this.#dueAt(now);
       if (dueAt > now) {
         this.#cancelTimer = clock.after(dueAt - now, () => this.#pump());
         break;
@@ -153,8 +159,9 @@ export class EncoderQueue<T extends Packable, Result> {
   }
 
   /** When the next batch is due. */
-  #dueAt(): number {
-    const { maxItems, tokenBudgets } = this.#options.limits;
+  #dueAt(now: number): number {
+    const { limits, slackMs = () => 0 } = this.#options;
+    const { maxItems, tokenBudgets } = limits;
     let earliest = Number.POSITIVE_INFINITY;
     let tokens = 0;
     for (const { dueAt, cost } of this.#waiting.entries()) {
@@ -162,7 +169,8 @@ export class EncoderQueue<T extends Packable, Result> {
       tokens += cost;
     }
     const isFull = this.#waiting.size >= maxItems || tokens >= largestBudget(tokenBudgets);
-    return isFull || this.#drains.length > 0 ? Number.NEGATIVE_INFINITY : earliest;
+    const windowEnds = isFull || this.#drains.length > 0 ? now : earliest;
+    return Math.max(windowEnds, now + slackMs(tokens));
   }
 
   /** Runs the batch of the first item in the order. Never rejects. */

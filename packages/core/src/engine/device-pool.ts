@@ -21,6 +21,14 @@ import { openDevice } from "./open-device.js";
  * while results are copied back and callers return. With small images that takes as long as computing.
  */
 const MAX_SPLIT_COST = 1.2;
+/** With less, relative to the cost of the batch, the batches in flight do not keep the device busy meanwhile. */
+const MIN_IN_FLIGHT = 1 / 3;
+
+/**
+ * A batch is staged, uploaded and launched while its device computes the one before: this takes about a quarter of its
+ * own device time, and a millisecond. (27 images of 640 × 480: 15 of 56 ms.)
+ */
+const LEAD = { ms: 1, ofCost: 0.25 };
 
 export class DevicePool {
   readonly workers: readonly [DeviceWorker, ...DeviceWorker[]];
@@ -71,13 +79,25 @@ export class DevicePool {
       return packOnly((item) => share.has(item));
     }
     const whole = worker.pack(items);
-    if (this.#packing !== "cost" || idle === 0 || whole.length > 1 || items.length < 2) return whole;
+    if (this.#packing !== "cost" || whole.length > 1 || items.length < 2) return whole;
+    const cost = (batches: readonly Batch<T>[]) =>
+      batches.reduce((sum, { tokens, budget }) => sum + worker.costOf(tokens, budget), 0);
+    if (worker.outstandingMs >= MIN_IN_FLIGHT * cost(whole)) return whole;
     const half = this.#shareOfFirst(items, 2);
     const first = packOnly((item) => half.has(item));
     const second = packOnly((item) => !half.has(item));
-    const cost = (batches: readonly Batch<T>[]) =>
-      batches.reduce((sum, { tokens, budget }) => sum + worker.costOf(tokens, budget), 0);
     return cost(first) + cost(second) <= MAX_SPLIT_COST * cost(whole) ? first : whole;
+  }
+
+  /**
+   * For how many milliseconds a batch of these tokens can wait for more items without a device that runs dry. A batch that
+   * starts earlier is smaller than need be, and then costs more for each token, on the device and on JavaScript's thread.
+   */
+  slackMs(tokens: number): number {
+    const slacks = this.#available().map(
+      (worker) => worker.busyMs - LEAD.ms - LEAD.ofCost * worker.costOf(tokens, null),
+    );
+    return slacks.length === 0 ? 0 : Math.max(0, Math.min(...slacks));
   }
 
   /** The items on the first item's rank, when all items are assigned to this many ranks. */

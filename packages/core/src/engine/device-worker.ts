@@ -32,6 +32,8 @@ export interface DeviceWorkerOptions {
 
 /** Pause before each attempt to reopen a failed device. A driver takes seconds to reset a GPU. */
 const RECOVERY_PAUSES_MS = [100, 1_000, 10_000];
+/** The weight of a batch's device time in the expectation of later ones falls to this with each batch after it. */
+const MEMORY = 0.9;
 
 export class DeviceWorker {
   readonly index: number;
@@ -40,6 +42,10 @@ export class DeviceWorker {
   #state: DeviceState = "up";
   #cause: VitgraphError | undefined;
   #outstandingMs = 0;
+  /** When the device will have computed the batches in flight. */
+  #busyUntil = 0;
+  /** Sums over past batches, recent ones with more weight: their device time relative to their estimated cost. */
+  #pastMs = { device: 0, cost: 0 };
   #inFlight = 0;
   #batches = 0;
   #attempts = 0;
@@ -76,9 +82,14 @@ export class DeviceWorker {
     return this.#opened.encoder;
   }
 
-  /** Estimated cost of the batches in flight. */
+  /** Estimated cost of the batches in flight, including those that are computed and whose results are copied. */
   get outstandingMs(): number {
     return this.#outstandingMs;
+  }
+
+  /** For how long the device will compute the batches in flight. */
+  get busyMs(): number {
+    return this.#inFlight === 0 ? 0 : Math.max(0, this.#busyUntil - this.#options.clock.now());
   }
 
   get inFlight(): number {
@@ -131,6 +142,8 @@ export class DeviceWorker {
     signal?: AbortSignal,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     const costMs = this.costOf(tokens, packedFor);
+    const expectedMs = this.#expectedMs(costMs);
+    this.#busyUntil = this.#options.clock.now() + this.busyMs + expectedMs;
     this.#outstandingMs += costMs;
     this.#inFlight += 1;
     try {
@@ -141,6 +154,7 @@ export class DeviceWorker {
       } else if (outcomes.some(wasComputed)) {
         this.#batches += 1;
         this.#attempts = 0;
+        this.#learn(outcomes, costMs, expectedMs);
       }
       return outcomes;
     } finally {
@@ -148,6 +162,21 @@ export class DeviceWorker {
       this.#inFlight -= 1;
       if (this.#inFlight === 0) this.#onIdle();
     }
+  }
+
+  /** The device time of a batch, by its estimated cost and what past batches took. */
+  #expectedMs(costMs: number): number {
+    const { device, cost } = this.#pastMs;
+    return cost > 0 ? (costMs * device) / cost : costMs;
+  }
+
+  #learn(outcomes: readonly PromiseSettledResult<Embedding>[], costMs: number, expectedMs: number): void {
+    const computed = outcomes.find((outcome) => outcome.status === "fulfilled");
+    if (computed === undefined) return;
+    const { durationMs } = computed.value.batch;
+    this.#busyUntil += durationMs - expectedMs;
+    const { device, cost } = this.#pastMs;
+    this.#pastMs = { device: MEMORY * device + durationMs, cost: MEMORY * cost + costMs };
   }
 
   /** Disposes the encoder and the device, after a running attempt to reopen. All batches must have ended. */

@@ -74,6 +74,8 @@ async function setUp({ count = 1, respond, make, ...options }: BenchOptions = {}
     compilationConfig: GRAPHS,
     outputCacheBytes: 0,
     observers: [observer],
+    // So cheap that no batch waits for a busy device.
+    costs: () => 1e-3,
     ...options,
     devices: Array.from({ length: count }, (_, index) => () => {
       const extra = make?.(index, made[index]!++) ?? {};
@@ -153,17 +155,59 @@ describe("batches", () => {
     await engine.close();
   });
 
-  test("each device has at most three in flight, and waiting items start by priority", async () => {
+  test("each device has a bounded number in flight, and waiting items start by priority", async () => {
     const { engine, batches, hold } = await setUp();
     const gate = hold();
     const running = await keepBusy(engine);
-    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight: 3 });
+    const batchesInFlight = BATCHES_IN_FLIGHT;
+    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight });
     const waiting = [engine.encode([item(62)], { priority: 1 }), engine.encode([item(63)], { priority: -1 })];
     await settled();
-    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batchesInFlight: 3 });
+    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batchesInFlight });
     gate.release();
     await Promise.all([...running, ...waiting]);
-    expect(batches.map(({ tokens }) => tokens)).toEqual([64, 64, 64, 63, 62]);
+    expect(batches.map(({ tokens }) => tokens).slice(-3)).toEqual([64, 63, 62]);
+    await engine.close();
+  });
+
+  test.each([
+    ["nothing", [], [6, 6]],
+    ["little", [4], [1, 6, 6]],
+    ["a third of its cost", [20], [1, 12]],
+  ])(
+    "a burst that would drain the queue is split in two where %s is in flight",
+    async (_, before, expected) => {
+      const { engine, batches, hold } = await setUp({ costs: (tokens) => 1e-3 * (5 + tokens) });
+      const gate = hold();
+      const calls = before.map((tokens) => engine.encode([item(tokens)]));
+      await settled();
+      calls.push(engine.encode(Array.from({ length: 12 }, () => item(5))));
+      await settled();
+      gate.release();
+      await Promise.all(calls);
+      expect(batches.map(({ items }) => items)).toEqual(expected);
+      await engine.close();
+    },
+  );
+
+  test("items that find the device busy wait for others until it needs the next batch", async () => {
+    const { engine, clock, batches, hold } = await setUp({ costs: (tokens) => tokens });
+    const gate = hold();
+    const calls = [engine.encode([item(40)])];
+    await settled();
+    for (const tokens of [3, 5]) {
+      await clock.advance(10);
+      calls.push(engine.encode([item(tokens)]));
+      await settled();
+    }
+    // 1 ms and a quarter of 8 before the first batch is computed.
+    await clock.advance(16);
+    expect(engine.stats().queue).toMatchObject({ items: 2, batchesInFlight: 1 });
+    await clock.advance(1);
+    expect(engine.stats().queue).toMatchObject({ items: 0, batchesInFlight: 2 });
+    gate.release();
+    await Promise.all(calls);
+    expect(batches.map(({ itemTokens }) => itemTokens)).toEqual([[40], [3, 5]]);
     await engine.close();
   });
 
@@ -642,10 +686,10 @@ describe("several devices", () => {
   });
 
   test("a batch goes to the device that finishes it first", async () => {
-    const { engine, batches, hold } = await setUp({ count: 2, costs: (tokens) => tokens });
+    const { engine, batches, hold } = await setUp({ count: 2, costs: (tokens) => tokens / 100 });
     const gate = hold();
     const calls: Promise<unknown>[] = [];
-    for (const tokens of [60, 10, 12, 13, 50]) {
+    for (const tokens of [60, 10, 12, 13, 50, 40]) {
       calls.push(engine.encode([item(tokens)]));
       await settled();
     }
@@ -655,8 +699,8 @@ describe("several devices", () => {
       batches.filter((batch) => batch.device === device).map((b) => b.tokens),
     );
     expect(byDevice).toEqual([
-      [60, 50],
-      [10, 12, 13],
+      [60, 40],
+      [10, 12, 13, 50],
     ]);
     await engine.close();
   });

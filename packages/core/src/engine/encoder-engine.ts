@@ -116,6 +116,7 @@ export class EncoderEngine implements AsyncDisposable {
       limits: workers[0].encoder.budgets.limits,
       pack: (items) => devices.pack(items),
       run: (batch) => runner.run(batch),
+      slackMs: (tokens) => devices.slackMs(tokens),
       maxInFlight: workers.length * BATCHES_IN_FLIGHT,
       agingMs: AGING_MS,
       clock,

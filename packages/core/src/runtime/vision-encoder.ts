@@ -31,8 +31,8 @@ import { Semaphore } from "./semaphore.js";
 import { type BatchLayout, stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
 
-/** Per device: one uploading, one computing, one downloading. With two, the device waits for downloads. */
-export const BATCHES_IN_FLIGHT = 3;
+/** Per device: one uploading, one computing, and several small ones whose results are copied. With two, the device waits. */
+export const BATCHES_IN_FLIGHT = 6;
 
 /**
  * The encoder of one checkpoint on one device, for one call at a time. Servers use `EncoderEngine`, which batches the items

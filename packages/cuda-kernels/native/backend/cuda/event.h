@@ -12,8 +12,9 @@ class Event {
   enum class Kind { order, timing };
 
   explicit Event(Kind kind = Kind::order) {
-    check(cudaEventCreateWithFlags(&event_, kind == Kind::timing ? cudaEventDefault : cudaEventDisableTiming),
-          "cannot create an event");
+    // A thread that waits sleeps: spinning would take a core of the server for as long as the device computes.
+    const unsigned flags = cudaEventBlockingSync | (kind == Kind::timing ? cudaEventDefault : cudaEventDisableTiming);
+    check(cudaEventCreateWithFlags(&event_, flags), "cannot create an event");
   }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;
