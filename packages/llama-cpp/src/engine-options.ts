@@ -112,5 +112,5 @@ function isAccepted(value: unknown, kind: Kind): boolean {
 }
 
 function invalid(fact: string, remedy: string): VitgraphError {
-  return new VitgraphError("VG_ARGUMENT_INVALID", `createLlamaEngine: ${fact}`, { remedy });
+  return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
 }
