@@ -95,7 +95,7 @@ export class DevicePool {
    */
   slackMs(tokens: number): number {
     const slacks = this.#available().map(
-      (worker) => worker.busyMs - LEAD.ms - LEAD.ofCost * worker.costOf(tokens, null),
+      (worker) => worker.busyMs - LEAD.ms - LEAD.ofCost * worker.leastCostOf(tokens),
     );
     return slacks.length === 0 ? 0 : Math.max(0, Math.min(...slacks));
   }

@@ -131,6 +131,15 @@ export class DeviceWorker {
     return Number.isFinite(cost) ? cost : 0;
   }
 
+  /** Estimated milliseconds of a batch where it is cheapest; of a full batch for more tokens than one holds. */
+  leastCostOf(waiting: number): number {
+    const { limits } = this.encoder.budgets;
+    const tokens = Math.min(waiting, Math.max(...limits.tokenBudgets));
+    const budgets = [null, ...this.encoder.tokenBudgets.filter((budget) => budget >= tokens)];
+    const least = Math.min(...budgets.map((budget) => this.#opened.cost(tokens, budget)));
+    return Number.isFinite(least) ? least : 0;
+  }
+
   /**
    * One outcome per item, in order. Never rejects.
    * @param signal cancels the parts of a clip that have not started

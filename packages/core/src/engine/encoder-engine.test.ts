@@ -191,7 +191,10 @@ describe("batches", () => {
   );
 
   test("items that find the device busy wait for others until it needs the next batch", async () => {
-    const { engine, clock, batches, hold } = await setUp({ costs: (tokens) => tokens });
+    // Never eager, as costPerBudget without eager costs.
+    const costs = (tokens: number, budget: number | null) =>
+      budget === null ? Number.POSITIVE_INFINITY : tokens;
+    const { engine, clock, batches, hold } = await setUp({ costs });
     const gate = hold();
     const calls = [engine.encode([item(40)])];
     await settled();
