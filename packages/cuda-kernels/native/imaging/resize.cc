@@ -24,11 +24,11 @@ constexpr int kStrip = 16;  // rows in a strip
 
 uint8_t to_byte(int32_t sum, int precision) { return static_cast<uint8_t>(std::clamp(sum >> precision, 0, 255)); }
 
-#ifdef __SSE2__
-// 16 lanes of weighted_sum, from lane i on. Two runs at a time: their bytes are interleaved, widened to pairs of 16
-// bits, and multiplied by the two weights.
+// 16 lanes of weighted_sum.
 void weighted_sum_16(const uint8_t* runs, size_t stride, const int16_t* weights, int count, int precision,
                      uint8_t* result) {
+#ifdef __SSE2__
+  // Two runs at a time: their bytes are interleaved, widened to pairs of 16 bits, and multiplied by the two weights.
   const auto load = [&](int k) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(runs + k * stride)); };
   const __m128i zero = _mm_setzero_si128();
   __m128i sums[4];
@@ -50,17 +50,25 @@ void weighted_sum_16(const uint8_t* runs, size_t stride, const int16_t* weights,
   // Both packings saturate, which clamps to a byte.
   const __m128i bytes = _mm_packus_epi16(_mm_packs_epi32(sums[0], sums[1]), _mm_packs_epi32(sums[2], sums[3]));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(result), bytes);
-}
+#else
+  // Compilers vectorise these loops.
+  int32_t sums[16];
+  for (int32_t& sum : sums) sum = 1 << (precision - 1);
+  for (int k = 0; k < count; k++) {
+    const uint8_t* run = runs + k * stride;
+    const int32_t weight = weights[k];
+    for (int lane = 0; lane < 16; lane++) sums[lane] += weight * run[lane];
+  }
+  for (int lane = 0; lane < 16; lane++) result[lane] = to_byte(sums[lane], precision);
 #endif
+}
 
 // result[i] = Σ weights[k] · runs[k · stride + i] for i < length, rounded and clamped. Exact: int32 holds any sum, since
 // the weights sum to 2^precision ≤ 2^22 and the negative ones to less than a quarter of it.
 void weighted_sum(const uint8_t* runs, size_t stride, const int16_t* weights, int count, int precision, size_t length,
                   uint8_t* result) {
   size_t i = 0;
-#ifdef __SSE2__
   for (; i + 16 <= length; i += 16) weighted_sum_16(runs + i, stride, weights, count, precision, result + i);
-#endif
   for (; i < length; i++) {
     int32_t sum = 1 << (precision - 1);
     for (int k = 0; k < count; k++) sum += weights[k] * runs[k * stride + i];
