@@ -1,8 +1,8 @@
 /**
  * Continuous batching: one ordered queue of all callers' items, dispatched in batches.
  *
- * A batch is due when an item's window has passed, or when the waiting items fill a batch, but not before a device needs
- * it: until then it costs nothing to wait for more items. **Every batch contains the first item of the order**
+ * A batch is due when an item's window has passed, or when the waiting items fill a batch, but not while all devices are
+ * busy: waiting for more items then costs nothing. **Every batch contains the first item of the order**
  * ({@link FairLine}: priority, then each caller's share); the packing rule only chooses the others. So no item starves,
  * regardless of its size.
  *
@@ -27,8 +27,8 @@ export interface EncoderQueueOptions<T extends Packable, Result> {
   /** Runs a batch. Resolves with one outcome for each item, in their order; a rejection fails every item. */
   readonly run: (batch: Batch<QueuedItem<T>>) => Promise<readonly PromiseSettledResult<Result>[]>;
   /**
-   * For how many milliseconds a batch of the waiting tokens may wait for more items, because every device is busy for
-   * longer. It is asked again when an item arrives or a batch ends. Default: 0.
+   * How many milliseconds a batch of the waiting tokens can wait for more items, because all devices are busy. Called
+   * again when an item arrives or a batch ends. If it throws, the batch does not wait. Default: 0.
    */
   readonly slackMs?: (tokens: number) => number;
   /** Most batches that run at once; {@link EncoderQueue.maxInFlight} changes it. */
@@ -160,8 +160,7 @@ export class EncoderQueue<T extends Packable, Result> {
 
   /** When the next batch is due. */
   #dueAt(now: number): number {
-    const { limits, slackMs = () => 0 } = this.#options;
-    const { maxItems, tokenBudgets } = limits;
+    const { maxItems, tokenBudgets } = this.#options.limits;
     let earliest = Number.POSITIVE_INFINITY;
     let tokens = 0;
     for (const { dueAt, cost } of this.#waiting.entries()) {
@@ -170,7 +169,16 @@ export class EncoderQueue<T extends Packable, Result> {
     }
     const isFull = this.#waiting.size >= maxItems || tokens >= largestBudget(tokenBudgets);
     const windowEnds = isFull || this.#drains.length > 0 ? now : earliest;
-    return Math.max(windowEnds, now + slackMs(tokens));
+    return Math.max(windowEnds, now + this.#slackMs(tokens));
+  }
+
+  #slackMs(tokens: number): number {
+    try {
+      return this.#options.slackMs?.(tokens) ?? 0;
+    } catch {
+      // It asks for the same costs as packing does, whose error then fails the batch.
+      return 0;
+    }
   }
 
   /** Runs the batch of the first item in the order. Never rejects. */

@@ -214,6 +214,27 @@ describe("batches", () => {
     await engine.close();
   });
 
+  test("a function of costs that throws fails the items, and not the process", async () => {
+    let broken = false;
+    const costs = () => {
+      if (broken) throw new Error("no costs");
+      return 1e-3;
+    };
+    const { engine, hold } = await setUp({ costs });
+    const gate = hold();
+    const running = engine.encode([item(3)]);
+    await settled();
+    broken = true;
+    const failing = engine.encode([item(4)]);
+    await settled();
+    gate.release();
+    expect([await running, await failing].flat().map(({ status }) => status)).toEqual([
+      "fulfilled",
+      "rejected",
+    ]);
+    await engine.close();
+  });
+
   test("videos beyond the graphs' frame limit run eagerly, in separate batches", async () => {
     const { engine, batches } = await setUp({
       compilationConfig: { ...GRAPHS, encoder_cudagraph_max_frames_per_batch: 0 },
