@@ -1,7 +1,6 @@
 /**
  * How busy an engine keeps its device: many callers with an image each, as preprocessed pixels and as JPEG files. Prints
- * the share of the time in which the device computes, that in which JavaScript's thread does, and the processor cores
- * that the process uses meanwhile.
+ * how busy the device and JavaScript's thread are, and the processor cores that the process uses.
  *
  *     pnpm bench:load [--backend cpu|cuda] [--arch NAME | --model DIR] [--callers 64] [--seconds 5] [--preprocess N]
  *                     [--image 640x480]... [--from pixels|files]
@@ -33,6 +32,8 @@ const { values } = parseArgs({
     from: { type: "string" },
   },
 });
+if (values.from !== undefined && !["pixels", "files"].includes(values.from))
+  throw new Error(`--from is ${values.from}: give pixels or files`);
 const backend = values.backend as "cpu" | "cuda";
 const callers = Number(values.callers);
 const seconds = Number(values.seconds);

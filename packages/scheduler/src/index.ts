@@ -5,7 +5,13 @@
  */
 export { assignRanks, assignRanksByCost, type RankAssignment } from "./assign-ranks.js";
 export type { Batch, Packer, PackLimits } from "./batch.js";
-export { type BatchCost, costOfBatches, costPerBudget, costPerToken } from "./batch-cost.js";
+export {
+  type BatchCost,
+  cheapestBudget,
+  costOfBatches,
+  costPerBudget,
+  costPerToken,
+} from "./batch-cost.js";
 export { findBudget, powerOfTwoBudgets } from "./budgets.js";
 export { type Clock, systemClock } from "./clock.js";
 export { commonGrids, commonSizes } from "./common-grids.js";

@@ -21,12 +21,12 @@ import { openDevice } from "./open-device.js";
  * while results are copied back and callers return. With small images that takes as long as computing.
  */
 const MAX_SPLIT_COST = 1.2;
-/** With less, relative to the cost of the batch, the batches in flight do not keep the device busy meanwhile. */
+/** It is not split if the batches in flight cost at least this share of it: they keep the device busy meanwhile. */
 const MIN_IN_FLIGHT = 1 / 3;
 
 /**
- * A batch is staged, uploaded and launched while its device computes the one before: this takes about a quarter of its
- * own device time, and a millisecond. (27 images of 640 × 480: 15 of 56 ms.)
+ * How long before its device runs dry a batch is started, to be staged, uploaded and launched in time: a constant plus a
+ * share of its cost. (27 images of 640 × 480 take 15 ms to prepare and 56 to compute.)
  */
 const LEAD = { ms: 1, ofCost: 0.25 };
 
@@ -90,8 +90,8 @@ export class DevicePool {
   }
 
   /**
-   * For how many milliseconds a batch of these tokens can wait for more items without a device that runs dry. A batch that
-   * starts earlier is smaller than need be, and then costs more for each token, on the device and on JavaScript's thread.
+   * How many milliseconds a batch of these tokens can wait for more items before a device runs dry. Started earlier, it
+   * would be smaller, and small batches cost more per token, on the device and on JavaScript's thread.
    */
   slackMs(tokens: number): number {
     const slacks = this.#available().map(

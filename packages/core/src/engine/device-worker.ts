@@ -7,7 +7,7 @@
  */
 import type { Device, DeviceMemory } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import type { BatchCost, Clock, PackItems } from "@vitgraph/scheduler";
+import { type BatchCost, type Clock, cheapestBudget, type PackItems } from "@vitgraph/scheduler";
 import type { EncoderItem } from "../item.js";
 import type { DeviceState } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
@@ -32,8 +32,8 @@ export interface DeviceWorkerOptions {
 
 /** Pause before each attempt to reopen a failed device. A driver takes seconds to reset a GPU. */
 const RECOVERY_PAUSES_MS = [100, 1_000, 10_000];
-/** The weight of a batch's device time in the expectation of later ones falls to this with each batch after it. */
-const MEMORY = 0.9;
+/** By how much the weight of past batches decays with each new one. */
+const DECAY = 0.9;
 
 export class DeviceWorker {
   readonly index: number;
@@ -42,9 +42,9 @@ export class DeviceWorker {
   #state: DeviceState = "up";
   #cause: VitgraphError | undefined;
   #outstandingMs = 0;
-  /** When the device will have computed the batches in flight. */
+  /** Estimated end of the last batch in flight on the device, without the copies of its results. */
   #busyUntil = 0;
-  /** Sums over past batches, recent ones with more weight: their device time relative to their estimated cost. */
+  /** Device time and estimated cost of past batches: sums with decaying weights. */
   #pastMs = { device: 0, cost: 0 };
   #inFlight = 0;
   #batches = 0;
@@ -87,7 +87,7 @@ export class DeviceWorker {
     return this.#outstandingMs;
   }
 
-  /** For how long the device will compute the batches in flight. */
+  /** Estimated device time left of the batches in flight. */
   get busyMs(): number {
     return this.#inFlight === 0 ? 0 : Math.max(0, this.#busyUntil - this.#options.clock.now());
   }
@@ -126,18 +126,13 @@ export class DeviceWorker {
 
   /** Estimated milliseconds of a batch that was packed for this budget. */
   costOf(tokens: number, packedFor: number | null): number {
-    const cost = this.#opened.cost(tokens, this.encoder.budgetOf(packedFor));
-    // A batch may have to run even though its cost is infinite.
-    return Number.isFinite(cost) ? cost : 0;
+    return finiteCost(this.#opened.cost(tokens, this.encoder.budgetOf(packedFor)));
   }
 
-  /** Estimated milliseconds of a batch where it is cheapest; of a full batch for more tokens than one holds. */
+  /** Estimated milliseconds of a batch of these tokens (a full one, for more) in its cheapest program. */
   leastCostOf(waiting: number): number {
-    const { limits } = this.encoder.budgets;
-    const tokens = Math.min(waiting, Math.max(...limits.tokenBudgets));
-    const budgets = [null, ...this.encoder.tokenBudgets.filter((budget) => budget >= tokens)];
-    const least = Math.min(...budgets.map((budget) => this.#opened.cost(tokens, budget)));
-    return Number.isFinite(least) ? least : 0;
+    const tokens = Math.min(waiting, Math.max(...this.encoder.budgets.limits.tokenBudgets));
+    return finiteCost(cheapestBudget(tokens, this.encoder.tokenBudgets, this.#opened.cost).cost);
   }
 
   /**
@@ -173,19 +168,20 @@ export class DeviceWorker {
     }
   }
 
-  /** The device time of a batch, by its estimated cost and what past batches took. */
+  /** A batch's cost, corrected by how long past batches took. */
   #expectedMs(costMs: number): number {
     const { device, cost } = this.#pastMs;
     return cost > 0 ? (costMs * device) / cost : costMs;
   }
 
+  /** Corrects the estimates by the batch's device time. */
   #learn(outcomes: readonly PromiseSettledResult<Embedding>[], costMs: number, expectedMs: number): void {
     const computed = outcomes.find((outcome) => outcome.status === "fulfilled");
     if (computed === undefined) return;
     const { durationMs } = computed.value.batch;
     this.#busyUntil += durationMs - expectedMs;
     const { device, cost } = this.#pastMs;
-    this.#pastMs = { device: MEMORY * device + durationMs, cost: MEMORY * cost + costMs };
+    this.#pastMs = { device: DECAY * device + durationMs, cost: DECAY * cost + costMs };
   }
 
   /** Disposes the encoder and the device, after a running attempt to reopen. All batches must have ended. */
@@ -264,6 +260,9 @@ export class DeviceWorker {
 export function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
   return outcome.status === "fulfilled" || codeOf(outcome) === "VG_OUTPUT_NOT_FINITE";
 }
+
+/** A batch may have to run even though its cost is infinite. */
+const finiteCost = (cost: number) => (Number.isFinite(cost) ? cost : 0);
 
 /** Whether the item's callers had left, or the engine was closed, before it was computed. */
 export function wasCancelled(outcome: PromiseSettledResult<Embedding>): boolean {

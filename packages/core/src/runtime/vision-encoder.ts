@@ -31,7 +31,7 @@ import { Semaphore } from "./semaphore.js";
 import { type BatchLayout, stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
 
-/** Per device: one uploading, one computing, and several small ones whose results are copied. With two, the device waits. */
+/** Per device: one uploading, one computing, and several small ones whose results are being copied. */
 export const BATCHES_IN_FLIGHT = 6;
 
 /**

@@ -171,8 +171,8 @@ struct ClusterPlace {
   }
 };
 
-/// Waits until all stages are released. A block stays until the other blocks of its cluster have read what it copied to
-/// them.
+/// Waits until all stages are released. A block must not exit before the other blocks of its cluster have read what it
+/// copied to them.
 template <int kStages>
 __device__ __forceinline__ void await_releases(LinearShared<kStages>& shared, RingPosition<kStages> at) {
   for (int stage = 0; stage < kStages; ++stage) {
